@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/spf13/cobra"
+)
+
+// app is everything a command touches outside its own flags.
+type app struct {
+	args   []string // os.Args
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	env    func(string) string
+}
+
+// run executes the command line and returns the exit code.
+func run(a *app) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	root := newRootCommand(a)
+	root.SetArgs(a.args[1:])
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return fault.ExitDone
+	}
+	var told *toldError
+	if errors.As(err, &told) {
+		return told.exit
+	}
+	e := fault.Of(err)
+	a.tell(e)
+	return e.Exit
+}
+
+// tell prints an error for a person.
+func (a *app) tell(e *fault.Error) {
+	fmt.Fprintf(a.stderr, "blkmeter: %s [%s]\n", e.Error(), e.Code)
+	if e.Hint != "" {
+		fmt.Fprintf(a.stderr, "  hint: %s\n", e.Hint)
+	}
+}
+
+// toldError carries an exit code for a failure that was already reported in the command's own output.
+type toldError struct{ exit int }
+
+func (e *toldError) Error() string { return fmt.Sprintf("exit code %d", e.exit) }
+
+func newRootCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:           "blkmeter",
+		Short:         "A fio-like benchmark for NVMe and other block devices that proves what it measured",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return fault.Usage("BAD_FLAG", "blkmeter help lists the commands; blkmeter COMMAND --help its flags", "%v", err)
+	})
+	return cmd
+}

@@ -1,0 +1,110 @@
+// Package engine is the contract between the worker loop and whatever moves the data.
+//
+// A [Queue] is one submission/completion pair owned by one worker: userspace's mirror of a blk-mq
+// software queue. The contract is batch-first, so that the interface call is paid once per batch and
+// not once per I/O.
+//
+// Engines never open anything. They are handed an open target (package engine/target), which exists
+// only after the guard agreed; there is no other way to a writable descriptor.
+package engine
+
+import (
+	"errors"
+	"time"
+)
+
+// Op is what a request does. The first three values equal fio's data directions (read 0, write 1,
+// trim 2) and workloads.Direction, so that an Op below [OpSync] indexes per-direction arrays.
+type Op uint8
+
+const (
+	OpRead     Op = iota // read Length bytes at Offset
+	OpWrite              // write Length bytes at Offset
+	OpTrim               // discard Length bytes at Offset: BLKDISCARD on a device, a punched hole in a file
+	OpSync               // fsync: data and metadata (a device flush)
+	OpDatasync           // fdatasync: data and the metadata needed to read it back
+)
+
+// String returns the field's word for the operation.
+func (o Op) String() string {
+	if int(o) < len(opNames) {
+		return opNames[o]
+	}
+	return "op?"
+}
+
+var opNames = [...]string{OpRead: "read", OpWrite: "write", OpTrim: "trim", OpSync: "sync", OpDatasync: "datasync"}
+
+// Request is one I/O to submit. It is small and plain: everything else about an I/O in flight lives in
+// arrays indexed by its Slot, allocated before the run.
+type Request struct {
+	Offset int64  // byte offset in the target; a multiple of its offset alignment for direct I/O
+	Length uint32 // bytes; at most the queue's BlockBytes
+	Slot   uint32 // 0..depth-1: names the I/O and its buffer; free again once its Completion was reaped
+	Skip   uint32 // bytes of the slot's buffer already done: non-zero only when the rest of a short I/O is resubmitted
+	File   uint16 // index of the target among the queue's targets
+	Op     Op
+	_      uint8
+}
+
+// Completion is one finished request.
+type Completion struct {
+	Slot   uint32
+	Result int32 // bytes transferred, or the negated errno. Short transfers are reported as they are.
+}
+
+// Queue is one submission/completion pair. Unless an implementation says otherwise it must be used only
+// from the goroutine (locked to its thread) that created it.
+//
+// Submit hands requests over in order and returns how many it took: fewer than given when the queue is
+// full, never blocking on completions. An error means that nothing after the n taken requests will ever
+// go through; a request that the kernel rejects is not an error of Submit but a Completion with a
+// negative Result.
+//
+// Reap stores up to len(done) finished requests and returns how many. It waits until at least min have
+// finished, or timeout has passed (0: do not wait, negative: no limit), and may return more than min.
+// Being interrupted by a signal is not an error: Reap then returns what there is.
+//
+// Close frees the queue. The owner must have reaped everything it submitted; a queue that still has
+// requests in flight waits for them, since the kernel may still write to their buffers.
+type Queue interface {
+	Submit(reqs []Request) (n int, err error)
+	Reap(done []Completion, min int, timeout time.Duration) (n int, err error)
+	Counters() Counters
+	Close() error
+}
+
+// Counters is what a queue counted about itself since it was made.
+type Counters struct {
+	Syscalls     uint64 // system calls made to submit, wait and reap
+	EmptyReaps   uint64 // calls of Reap that found nothing
+	LockWaitNS   int64  // time spent waiting for the shared queue's lock; 0 on a private queue
+	LockAcquires uint64 // how often that lock was taken
+	Overflows    uint64 // completions that the kernel had to buffer because the ring was full
+}
+
+// Config is what every queue is built from.
+type Config struct {
+	Depth       int    // slots: the most requests in flight; 1..32768
+	BlockBytes  int    // the largest request; slot s owns Buffers[s*BlockBytes : (s+1)*BlockBytes]
+	Buffers     []byte // Depth*BlockBytes bytes, page-aligned, off the Go heap, never moved or freed while the queue lives
+	HiPri       bool   // poll for completions instead of waiting for interrupts (IOPOLL)
+	FixedBufs   bool   // register Buffers with the kernel
+	FixedFiles  bool   // register the targets' descriptors with the kernel
+	SQPoll      bool   // let a kernel thread submit
+	SQPollCPU   int    // its CPU, -1 for any
+	SQPollIdle  time.Duration
+	Shared      bool // submitted to from several threads (under a lock): no single-issuer optimisations
+	ForceAsync  int  // every n-th request goes to a kernel worker thread; 0 never
+	NoWait      bool // RWF_NOWAIT
+	Nonvectored bool // kept for fio's option; requests are never vectored here
+}
+
+// Buffer returns the part of the configuration's buffers that slot owns.
+func (c *Config) Buffer(slot uint32) []byte {
+	return c.Buffers[int(slot)*c.BlockBytes : (int(slot)+1)*c.BlockBytes : (int(slot)+1)*c.BlockBytes]
+}
+
+// ErrUnsupported is the class of errors that say that this kernel, target or permission lacks something
+// an engine needs; errors.Is finds it. The error's text names what is missing, why, and the remedy.
+var ErrUnsupported = errors.New("not supported here")

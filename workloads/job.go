@@ -1,0 +1,315 @@
+// Package workloads says what I/O is to be done: the jobs of a run, in fio's words, and the plan made of
+// them. Nothing here touches a device; a Plan can be printed without opening anything.
+package workloads
+
+import "time"
+
+// Direction indexes every per-direction value: read 0, write 1, trim 2, as in fio's logs and output.
+type Direction uint8
+
+const (
+	Read Direction = iota
+	Write
+	Trim
+	Directions = 3 // how many there are
+)
+
+// String returns "read", "write" or "trim".
+func (d Direction) String() string { return [...]string{"read", "write", "trim"}[d] }
+
+// RW is fio's rw= option: which directions, and whether offsets are random.
+type RW uint8
+
+const (
+	RWRead RW = iota
+	RWWrite
+	RWTrim
+	RWRandRead
+	RWRandWrite
+	RWRandTrim
+	RWReadWrite     // sequential mix of reads and writes ("rw", "readwrite")
+	RWRandRW        // random mix
+	RWTrimWrite     // each block trimmed, then written
+	RWRandTrimWrite // the same at random offsets
+)
+
+var rwNames = [...]string{
+	RWRead: "read", RWWrite: "write", RWTrim: "trim",
+	RWRandRead: "randread", RWRandWrite: "randwrite", RWRandTrim: "randtrim",
+	RWReadWrite: "rw", RWRandRW: "randrw", RWTrimWrite: "trimwrite", RWRandTrimWrite: "randtrimwrite",
+}
+
+// ParseRW returns the RW that fio's word names.
+func ParseRW(s string) (RW, bool) {
+	if s == "readwrite" {
+		return RWReadWrite, true
+	}
+	for i, n := range rwNames {
+		if n == s {
+			return RW(i), true
+		}
+	}
+	return 0, false
+}
+
+// RWNames lists fio's words for rw, in fio's order, synonyms included.
+func RWNames() []string { return append([]string{"readwrite"}, rwNames[:]...) }
+
+// String returns fio's word.
+func (r RW) String() string { return rwNames[r] }
+
+// Random says whether offsets are drawn at random.
+func (r RW) Random() bool {
+	switch r {
+	case RWRandRead, RWRandWrite, RWRandTrim, RWRandRW, RWRandTrimWrite:
+		return true
+	}
+	return false
+}
+
+// Does says whether jobs of this kind issue I/O in direction d.
+func (r RW) Does(d Direction) bool {
+	switch r {
+	case RWRead, RWRandRead:
+		return d == Read
+	case RWWrite, RWRandWrite:
+		return d == Write
+	case RWTrim, RWRandTrim:
+		return d == Trim
+	case RWReadWrite, RWRandRW:
+		return d == Read || d == Write
+	default:
+		return d == Write || d == Trim
+	}
+}
+
+// Destructive says whether jobs of this kind change what is stored.
+func (r RW) Destructive() bool { return r.Does(Write) || r.Does(Trim) }
+
+// Amount is a size that may be given in bytes or as a share of the target.
+type Amount struct {
+	Bytes   int64
+	Percent float64 // 0..100; used when IsPct
+	IsPct   bool
+	Set     bool // the user gave it
+}
+
+// Of returns the amount in bytes for a target of total bytes.
+func (a Amount) Of(total int64) int64 {
+	if a.IsPct {
+		return int64(float64(total) * a.Percent / 100)
+	}
+	return a.Bytes
+}
+
+// SizeRange is a range of sizes in bytes; Min == Max for a fixed size.
+type SizeRange struct{ Min, Max uint32 }
+
+// Split is one entry of bssplit: Bytes is used for Percent of the I/Os.
+type Split struct {
+	Bytes   uint32
+	Percent float64
+}
+
+// Option is one option as the user typed it; a bare flag has an empty Value. Reports echo it.
+type Option struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Job is one job section after options, globals and defaults were applied. Values are fio's meaning in
+// base units: bytes, nanoseconds (time.Duration), I/Os per second. Arrays of three are indexed by
+// [Direction].
+type Job struct {
+	Name        string
+	Description string
+	Options     []Option // as typed, in order: the section's own; reports echo them
+	NumJobs     int      // clones, 1 or more
+
+	// Target.
+	Filenames       []string // fio's filename= list, links not resolved
+	Directories     []string
+	FilenameFormat  string
+	NrFiles         int
+	OpenFiles       int
+	FileService     string // roundrobin, sequential, random, zipf:.., pareto:.., normal:..
+	FileServiceRuns int    // I/Os on a file before the next is chosen
+	Size            Amount // region; unset: to the end of the target
+	IOSize          Amount // bytes to transfer; unset: Size
+	FileSize        SizeRange64
+	Offset          Amount
+	OffsetIncrement Amount
+	OffsetAlign     int64
+	Scratch         bool // blkmeter makes (and removes) the target itself
+
+	// I/O kind.
+	RW               RW
+	RWRun            int    // rw=..:N for random kinds: sequential I/Os per random offset
+	RWSkipBytes      int64  // rw=..:N for sequential kinds: bytes skipped after each I/O
+	Sequencer        string // rw_sequencer: "sequential" or "identical"
+	Direct           bool
+	SyncMode         string // sync=: "", "sync", "dsync"
+	MixReadPercent   int    // rwmixread
+	NoRandomMap      bool
+	SoftRandomMap    bool
+	RandomGenerator  string // "tausworthe", "lfsr", "tausworthe64"
+	Distribution     [Directions]string
+	PercentageRandom [Directions]int
+	RandRepeat       bool
+	RandSeed         uint64 // 0: fio's default seed when RandRepeat, else drawn by run and recorded
+	RandSeedSet      bool
+	NumberIOs        uint64
+	Loops            int
+	FsyncEvery       int // fsync after this many writes; 0 never
+	FdatasyncEvery   int
+	EndFsync         bool
+	FsyncOnClose     bool
+
+	// Block sizes.
+	BS          [Directions]SizeRange
+	BSSplit     [Directions][]Split
+	BlockAlign  [Directions]uint32 // 0: the minimum block size
+	BSUnaligned bool
+
+	// Buffers.
+	Buffers BufferSpec
+
+	// Queue and engine.
+	Engine           string // fio's name as typed, or "auto"
+	IODepth          int
+	BatchSubmit      int  // iodepth_batch_submit: most per submission; 0: whatever is ready
+	BatchSubmitSet   bool // explicit: honoured to the letter
+	BatchCompleteMin int  // 0 polls
+	BatchCompleteMax int  // 0: as many as there are
+	BatchCompleteSet bool
+	IODepthLow       int
+	HiPri            bool
+	FixedBufs        bool
+	RegisterFiles    bool
+	Nonvectored      int // -1 auto
+	SQThreadPoll     bool
+	SQThreadPollCPU  int // -1 any
+	ForceAsync       int
+	NoWait           bool
+	SubmitMode       string // io_submit_mode: inline, offload
+	SharedQueue      bool   // --queue=single
+	QueueLock        string // --queue-lock
+
+	// Placement.
+	CPUsAllowed       []int // nil: blkmeter places workers itself
+	CPUsAllowedPolicy string
+	Placement         string
+	Nice              int
+	Prio              int
+	PrioClass         int
+
+	// Time.
+	Runtime    time.Duration // 0: until the work is done
+	TimeBased  bool
+	RampTime   time.Duration
+	StartDelay DurationRange
+	Thinktime  Thinktime
+
+	// Rate.
+	RateBytes   [Directions]uint64 // bytes/s; 0 none
+	RateIOPS    [Directions]uint64
+	RateMin     [Directions]uint64
+	RateIOPSMin [Directions]uint64
+	RateProcess string // "linear", "poisson"
+	RateCycle   time.Duration
+
+	// Latency control.
+	LatencyTarget     time.Duration
+	LatencyWindow     time.Duration
+	LatencyPercentile float64
+	LatencyRun        bool
+	MaxLatency        [Directions]time.Duration
+
+	// Grouping and order.
+	Stonewall      bool
+	NewGroup       bool
+	GroupReporting bool
+	WaitFor        string
+	ExitAll        bool
+	ExitWhat       string
+	ExitAllOnError bool
+
+	// Errors.
+	ContinueOnError string // none, read, write, io, verify, all
+	IgnoreError     [Directions][]string
+
+	// Safety.
+	Destroy           string // --destroy=NAME, the last path element of the resolved target
+	AllowFileCreate   bool
+	AllowMountedWrite bool // accepted; the guard never lets it through
+
+	// Where it came from, for messages.
+	File string
+	Line int
+}
+
+// SizeRange64 is a range of file sizes in bytes.
+type SizeRange64 struct{ Min, Max int64 }
+
+// DurationRange is a range to draw a duration from; Min == Max for a fixed one.
+type DurationRange struct{ Min, Max time.Duration }
+
+// Thinktime is fio's thinktime family.
+type Thinktime struct {
+	Time   time.Duration
+	Spin   time.Duration
+	Blocks int
+	Type   string // "complete", "issue"
+	IOTime time.Duration
+}
+
+// BufferSpec says what data writes carry.
+type BufferSpec struct {
+	Refill          bool
+	Zero            bool
+	Scramble        bool
+	Pattern         string // as typed
+	CompressPercent int    // -1 unset
+	CompressChunk   int
+	DedupePercent   int // -1 unset
+	Mem             string
+	Align           int
+}
+
+// DefaultJob returns a job with fio's defaults, except where blkmeter's are safer or better and say so:
+// engine "auto" instead of psync, batches of whatever is ready instead of one.
+func DefaultJob() Job {
+	return Job{
+		NumJobs: 1, NrFiles: 1, FileService: "roundrobin", FileServiceRuns: 1,
+		FilenameFormat: "$jobname.$jobnum.$filenum",
+		RWRun:          1, Sequencer: "sequential", MixReadPercent: 50,
+		RandomGenerator:  "tausworthe",
+		Distribution:     [Directions]string{"random", "random", "random"},
+		PercentageRandom: [Directions]int{100, 100, 100},
+		RandRepeat:       true, Loops: 1,
+		BS:      [Directions]SizeRange{{4096, 4096}, {4096, 4096}, {4096, 4096}},
+		Buffers: BufferSpec{Scramble: true, CompressPercent: -1, CompressChunk: 512, DedupePercent: -1, Mem: "malloc"},
+		Engine:  "auto", IODepth: 1,
+		BatchSubmit: 1, BatchCompleteMin: 1,
+		Nonvectored: -1, SQThreadPollCPU: -1, SubmitMode: "inline", QueueLock: "mutex",
+		CPUsAllowedPolicy: "shared", Placement: "queues",
+		Thinktime:   Thinktime{Blocks: 1, Type: "complete"},
+		RateProcess: "linear", RateCycle: time.Second,
+		LatencyPercentile: 100, ExitWhat: "group", ContinueOnError: "none", AllowFileCreate: true,
+	}
+}
+
+// Plan is everything a run is to do: jobs in order, with the command line's or files' globals for the
+// echo in reports.
+type Plan struct {
+	Jobs     []Job
+	Globals  []Option
+	Warnings []Warning // what the user should know about how options were read
+}
+
+// Warning is a code in capitals, a sentence, and what to do about it.
+type Warning struct {
+	Code     string `json:"code"`
+	Sentence string `json:"sentence"`
+	Hint     string `json:"hint,omitempty"`
+}
