@@ -1,0 +1,350 @@
+// Package uring is io_uring by raw system calls: rings mapped into the process, positions shared with the
+// kernel through atomics, and nothing between the caller and the submission queue entry.
+//
+// # Layout
+//
+// Two rings live in memory shared with the kernel. Positions only ever grow (modulo 2^32); an entry's
+// place is position & mask; positions are compared by subtraction, never by order.
+//
+//	            kernel reads            we write
+//	SQ   head ──────▶ ░░░░░░░░░░░ tail ──────▶        entries head..tail-1 wait for the kernel
+//	            we write                kernel writes
+//	CQ   head ──────▶ ▓▓▓▓▓▓▓▓▓▓▓ tail ──────▶        entries head..tail-1 wait for us
+//
+// Whoever produces stores the tail after the entries (release), whoever consumes loads the tail before the
+// entries (acquire). Go's atomics are sequentially consistent, so the rule of SQPOLL rings, "store the
+// tail, full barrier, load the flags", needs nothing more. Each side keeps its own position in a plain
+// field and publishes it once per batch.
+//
+// A Ring made with SetupSingleIssuer or SetupDeferTaskrun must be used only by the thread that made it.
+package uring
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Ring is one io_uring instance.
+type Ring struct {
+	// What every submission and reap touches.
+	sqTailLocal uint32 // entries before this are filled; published up to sqTail
+	sqMask      uint32
+	sqEntries   uint32
+	cqHeadLocal uint32
+	cqMask      uint32
+	enterFD     uint32
+	enterFlags  uint32 // always set: enterRegisteredRing when the descriptor is registered
+	flags       SetupFlags
+	sqHead      *atomic.Uint32
+	sqTail      *atomic.Uint32
+	sqFlags     *atomic.Uint32
+	cqHead      *atomic.Uint32
+	cqTail      *atomic.Uint32
+	cqOverflow  *atomic.Uint32
+	sqes        []SQE
+	cqes        []CQE
+
+	// Counted for the Result.
+	Enters uint64 // calls of io_uring_enter
+
+	wait     *waitArg // off the stack: the kernel reads it during enter
+	fd       int
+	features uint32
+	maps     [][]byte
+	files    []int32
+}
+
+// waitArg is what a wait with a time limit passes to the kernel. It is allocated once, since a pointer
+// hidden in an integer keeps neither a stack variable in place nor a heap variable alive.
+type waitArg struct {
+	arg getEventsArg
+	ts  kernelTimespec
+}
+
+// Options shape a Ring.
+type Options struct {
+	Entries  uint32 // submission entries, rounded up to a power of two; at most 32768
+	CQ       uint32 // completion entries; 0 for the kernel's choice of twice the submission entries
+	Flags    SetupFlags
+	SQCPU    uint32        // with SetupSQAff
+	SQIdle   time.Duration // with SetupSQPoll: the thread sleeps after this long without work
+	Register bool          // register the ring's own descriptor, which saves a lookup per call (5.18)
+}
+
+// Errors that make a setup failure understood; errors.Is finds them beside the errno.
+var (
+	ErrNoSyscall = errors.New("the kernel has no io_uring (it is older than 5.1 or was built without it)")
+	ErrDenied    = errors.New("io_uring is denied to this process")
+	ErrMemlock   = errors.New("the locked-memory limit is too low")
+)
+
+// New sets up a ring and maps it.
+func New(o Options) (*Ring, error) {
+	p := params{flags: uint32(o.Flags), sqThreadCPU: o.SQCPU, sqThreadIdle: uint32(o.SQIdle / time.Millisecond)}
+	if o.CQ != 0 {
+		p.flags |= uint32(SetupCQSize)
+		p.cqEntries = o.CQ
+	}
+	fd, _, errno := syscall.Syscall(sysSetup, uintptr(o.Entries), uintptr(unsafe.Pointer(&p)), 0)
+	if errno != 0 {
+		return nil, fmt.Errorf("io_uring_setup with %d entries and flags %#x: %w", o.Entries, p.flags, setupError(errno))
+	}
+	r := &Ring{fd: int(fd), enterFD: uint32(fd), flags: o.Flags, features: p.features, wait: new(waitArg)}
+	if err := r.mapRings(&p); err != nil {
+		r.Close()
+		return nil, err
+	}
+	if o.Register {
+		r.registerOwnFD()
+	}
+	return r, nil
+}
+
+func setupError(errno syscall.Errno) error {
+	switch errno {
+	case syscall.ENOSYS:
+		return errors.Join(ErrNoSyscall, errno)
+	case syscall.EPERM:
+		return errors.Join(ErrDenied, errno)
+	case syscall.ENOMEM:
+		return errors.Join(ErrMemlock, errno)
+	}
+	return errno
+}
+
+func (r *Ring) mapRings(p *params) error {
+	sqSize := uintptr(p.sq.array) + uintptr(p.sqEntries)*4
+	if r.flags&SetupNoSQArray != 0 {
+		sqSize = uintptr(p.cq.cqes) // no array behind the entries; the CQ's part follows in the same mapping
+	}
+	cqSize := uintptr(p.cq.cqes) + uintptr(p.cqEntries)*unsafe.Sizeof(CQE{})
+	if p.features&featSingleMmap != 0 {
+		sqSize = max(sqSize, cqSize)
+	}
+	sq, err := r.mmap(sqSize, offSQRing)
+	if err != nil {
+		return fmt.Errorf("mapping the submission ring: %w", err)
+	}
+	cq := sq
+	if p.features&featSingleMmap == 0 {
+		if cq, err = r.mmap(cqSize, offCQRing); err != nil {
+			return fmt.Errorf("mapping the completion ring: %w", err)
+		}
+	}
+	entries, err := r.mmap(uintptr(p.sqEntries)*unsafe.Sizeof(SQE{}), offSQEs)
+	if err != nil {
+		return fmt.Errorf("mapping the submission entries: %w", err)
+	}
+	at := func(ring []byte, off uint32) *atomic.Uint32 { return (*atomic.Uint32)(unsafe.Pointer(&ring[off])) }
+	r.sqHead, r.sqTail, r.sqFlags = at(sq, p.sq.head), at(sq, p.sq.tail), at(sq, p.sq.flags)
+	r.cqHead, r.cqTail, r.cqOverflow = at(cq, p.cq.head), at(cq, p.cq.tail), at(cq, p.cq.overflow)
+	r.sqMask, r.sqEntries = at(sq, p.sq.ringMask).Load(), p.sqEntries
+	r.cqMask = at(cq, p.cq.ringMask).Load()
+	r.sqes = unsafe.Slice((*SQE)(unsafe.Pointer(&entries[0])), p.sqEntries)
+	r.cqes = unsafe.Slice((*CQE)(unsafe.Pointer(&cq[p.cq.cqes])), p.cqEntries)
+	r.sqTailLocal, r.cqHeadLocal = r.sqTail.Load(), r.cqHead.Load()
+	if r.flags&SetupNoSQArray == 0 {
+		// The index array maps places to entries one to one, once and for all.
+		array := unsafe.Slice((*uint32)(unsafe.Pointer(&sq[p.sq.array])), p.sqEntries)
+		for i := range array {
+			array[i] = uint32(i)
+		}
+	}
+	return nil
+}
+
+func (r *Ring) mmap(size uintptr, offset int64) ([]byte, error) {
+	b, err := unix.Mmap(r.fd, offset, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
+	if err == nil {
+		r.maps = append(r.maps, b)
+	}
+	return b, err
+}
+
+// registerOwnFD lets enter skip the descriptor lookup. Kernels before 5.18 refuse it, which is no loss of
+// function.
+func (r *Ring) registerOwnFD() {
+	u := rsrcUpdate{offset: ^uint32(0), data: uint64(r.fd)}
+	if n, errno := r.register(registerRingFDs, unsafe.Pointer(&u), 1); errno == 0 && n == 1 {
+		r.enterFD, r.enterFlags = u.offset, enterRegisteredRing
+	}
+}
+
+// RegisteredFD says whether the ring's own descriptor is registered.
+func (r *Ring) RegisteredFD() bool { return r.enterFlags&enterRegisteredRing != 0 }
+
+// Flags returns the setup flags that the ring was made with.
+func (r *Ring) Flags() SetupFlags { return r.flags }
+
+// Room returns how many entries can be filled before the ring is full.
+func (r *Ring) Room() uint32 { return r.sqEntries - (r.sqTailLocal - r.sqHead.Load()) }
+
+// Next returns the i-th free entry after the filled ones; i must be below Room. The caller sets every
+// field it needs: entries keep what they last held. Advance makes them count.
+func (r *Ring) Next(i uint32) *SQE { return &r.sqes[(r.sqTailLocal+i)&r.sqMask] }
+
+// Advance publishes the next n entries to the kernel.
+func (r *Ring) Advance(n uint32) {
+	r.sqTailLocal += n
+	r.sqTail.Store(r.sqTailLocal)
+}
+
+// Submit passes published entries to the kernel and returns how many it took. With a deferred ring it
+// also runs the completion work that waits, so that Ready sees what has finished. It does not wait.
+func (r *Ring) Submit(n uint32) (int, error) {
+	if r.flags&SetupSQPoll != 0 {
+		if r.sqFlags.Load()&sqNeedWakeup == 0 {
+			return int(n), nil
+		}
+		_, errno := r.enter(n, 0, enterSQWakeup, nil, 0)
+		if errno != 0 && errno != syscall.EINTR {
+			return 0, errno
+		}
+		return int(n), nil
+	}
+	var flags uint32
+	if r.flags&(SetupDeferTaskrun|SetupIOPoll) != 0 {
+		flags = enterGetEvents
+	}
+	for {
+		took, errno := r.enter(n, 0, flags, nil, 0)
+		switch errno {
+		case 0:
+			return took, nil
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN, syscall.EBUSY:
+			return 0, nil // out of requests or completions overflowed: reap, then try again
+		}
+		return 0, errno
+	}
+}
+
+// Ready returns how many completions can be read.
+func (r *Ring) Ready() uint32 { return r.cqTail.Load() - r.cqHeadLocal }
+
+// Completion returns the i-th completion that waits; i must be below Ready.
+func (r *Ring) Completion(i uint32) *CQE { return &r.cqes[(r.cqHeadLocal+i)&r.cqMask] }
+
+// Consume gives the first n completions' places back to the kernel.
+func (r *Ring) Consume(n uint32) {
+	r.cqHeadLocal += n
+	r.cqHead.Store(r.cqHeadLocal)
+}
+
+// Wait waits until at least min completions can be read or timeout has passed (negative: no limit; 0: it
+// only lets the kernel post what has finished). A signal ends it early without an error.
+func (r *Ring) Wait(min uint32, timeout time.Duration) error {
+	var arg unsafe.Pointer
+	var size uintptr
+	flags := uint32(enterGetEvents)
+	if timeout == 0 {
+		min = 0
+	} else if timeout > 0 {
+		if r.features&featExtArg == 0 {
+			return fmt.Errorf("waiting with a time limit: %w", syscall.ENOSYS)
+		}
+		r.wait.ts = kernelTimespec{sec: int64(timeout / time.Second), nsec: int64(timeout % time.Second)}
+		r.wait.arg.ts = uint64(uintptr(unsafe.Pointer(&r.wait.ts)))
+		arg, size = unsafe.Pointer(&r.wait.arg), unsafe.Sizeof(r.wait.arg)
+		flags |= enterExtArg
+	}
+	_, errno := r.enter(0, min, flags, arg, size)
+	runtime.KeepAlive(r.wait)
+	switch errno {
+	case 0, syscall.EINTR, syscall.ETIME, syscall.EAGAIN, syscall.EBUSY:
+		return nil
+	}
+	return errno
+}
+
+func (r *Ring) enter(submit, min, flags uint32, arg unsafe.Pointer, size uintptr) (int, syscall.Errno) {
+	r.Enters++
+	// Syscall6, not RawSyscall6: any enter may wait, and a thread that waits inside a raw call cannot be
+	// stopped by the collector. The hooks cost some 20 ns per call.
+	n, _, errno := syscall.Syscall6(sysEnter, uintptr(r.enterFD), uintptr(submit), uintptr(min),
+		uintptr(flags|r.enterFlags), uintptr(arg), size)
+	return int(n), errno
+}
+
+// NeedsKernel says whether completions may exist that only a system call makes visible: overflowed ones,
+// or, on a deferred ring, work that waits for this task.
+func (r *Ring) NeedsKernel() bool { return r.sqFlags.Load()&(sqCQOverflow|sqTaskrun) != 0 }
+
+// Overflows is how many completions the kernel lost for want of room in the completion ring.
+func (r *Ring) Overflows() uint32 { return r.cqOverflow.Load() }
+
+// RegisterBuffers registers buf, cut into pieces of at most 1 GiB, as fixed buffers 0.. and returns the
+// size of a piece. The memory counts against RLIMIT_MEMLOCK unless the process has CAP_IPC_LOCK.
+func (r *Ring) RegisterBuffers(buf []byte, piece int) error {
+	var vec []iovec
+	for off := 0; off < len(buf); off += piece {
+		vec = append(vec, iovec{base: uintptr(unsafe.Pointer(&buf[off])), len: uintptr(min(piece, len(buf)-off))})
+	}
+	_, errno := r.register(registerBuffers, unsafe.Pointer(&vec[0]), uintptr(len(vec)))
+	runtime.KeepAlive(buf)
+	if errno == syscall.ENOMEM {
+		return fmt.Errorf("registering %d bytes of buffers: %w", len(buf), errors.Join(ErrMemlock, errno))
+	}
+	if errno != 0 {
+		return fmt.Errorf("registering %d bytes of buffers: %w", len(buf), errno)
+	}
+	return nil
+}
+
+// RegisterFiles registers descriptors as fixed files 0...
+func (r *Ring) RegisterFiles(fds []int) error {
+	r.files = make([]int32, len(fds))
+	for i, fd := range fds {
+		r.files[i] = int32(fd)
+	}
+	if _, errno := r.register(registerFiles, unsafe.Pointer(&r.files[0]), uintptr(len(fds))); errno != 0 {
+		return fmt.Errorf("registering %d files: %w", len(fds), errno)
+	}
+	return nil
+}
+
+// Supports says which opcodes the kernel knows; an error when it cannot tell (before 5.6).
+func (r *Ring) Supports(ops ...Opcode) ([]bool, error) {
+	p := new(probe)
+	if _, errno := r.register(registerProbe, unsafe.Pointer(p), uintptr(len(p.ops))); errno != 0 {
+		return nil, fmt.Errorf("asking the kernel for its io_uring operations: %w", errno)
+	}
+	has := make([]bool, len(ops))
+	for i, op := range ops {
+		has[i] = uint8(op) <= p.lastOp && p.ops[op].flags&probeOpSupported != 0
+	}
+	return has, nil
+}
+
+func (r *Ring) register(op uintptr, arg unsafe.Pointer, n uintptr) (int, syscall.Errno) {
+	v, _, errno := syscall.Syscall6(sysRegister, uintptr(r.fd), op, uintptr(arg), n, 0, 0)
+	return int(v), errno
+}
+
+// Close unmaps the rings and closes the descriptor; the kernel cancels what is still in flight. The caller
+// must not let go of buffers that requests in flight point into before those were reaped.
+func (r *Ring) Close() error {
+	var errs []error
+	if r.RegisteredFD() {
+		u := rsrcUpdate{offset: r.enterFD}
+		r.register(unregisterRing, unsafe.Pointer(&u), 1)
+		r.enterFlags, r.enterFD = 0, uint32(r.fd)
+	}
+	for _, m := range r.maps {
+		errs = append(errs, unix.Munmap(m))
+	}
+	r.maps = nil
+	if r.fd >= 0 {
+		errs = append(errs, unix.Close(r.fd))
+		r.fd = -1
+	}
+	return errors.Join(errs...)
+}
