@@ -74,6 +74,9 @@ type Queue interface {
 	Close() error
 }
 
+// A queue that can be shared (engine/shared) lets Submit and Reap run at the same time in two threads, as
+// long as there is one caller of each; its Config says Shared.
+
 // Counters is what a queue counted about itself since it was made.
 type Counters struct {
 	Syscalls     uint64 // system calls made to submit, wait and reap
@@ -85,20 +88,28 @@ type Counters struct {
 
 // Config is what every queue is built from.
 type Config struct {
-	Depth       int    // slots: the most requests in flight; 1..32768
-	BlockBytes  int    // the largest request; slot s owns Buffers[s*BlockBytes : (s+1)*BlockBytes]
-	Buffers     []byte // Depth*BlockBytes bytes, page-aligned, off the Go heap, never moved or freed while the queue lives
-	HiPri       bool   // poll for completions instead of waiting for interrupts (IOPOLL)
-	FixedBufs   bool   // register Buffers with the kernel
-	FixedFiles  bool   // register the targets' descriptors with the kernel
-	SQPoll      bool   // let a kernel thread submit
-	SQPollCPU   int    // its CPU, -1 for any
-	SQPollIdle  time.Duration
-	Shared      bool // submitted to from several threads (under a lock): no single-issuer optimisations
-	ForceAsync  int  // every n-th request goes to a kernel worker thread; 0 never
-	NoWait      bool // RWF_NOWAIT
-	Nonvectored bool // kept for fio's option; requests are never vectored here
+	Depth      int    // slots: the most requests in flight; 1..32768
+	BlockBytes int    // the largest request; slot s owns Buffers[s*BlockBytes : (s+1)*BlockBytes]
+	Buffers    []byte // Depth*BlockBytes bytes, page-aligned, off the Go heap, never moved or freed while the queue lives
+	HiPri      bool   // poll for completions instead of waiting for interrupts (IOPOLL)
+	FixedBufs  Want   // register Buffers with the kernel
+	FixedFiles Want   // register the targets' descriptors with the kernel
+	SQPoll     bool   // let a kernel thread submit
+	SQPollCPU  int    // its CPU, -1 for any
+	SQPollIdle time.Duration
+	Shared     bool // submitted to from several threads (under a lock): no single-issuer optimisations
+	ForceAsync int  // every n-th request goes to a kernel worker thread; 0 never
+	NoWait     bool // RWF_NOWAIT
 }
+
+// Want says how much an optional feature matters to the user.
+type Want uint8
+
+const (
+	IfPossible Want = iota // use it where the kernel allows it, and record when it does not
+	Must                   // asked for: fail with the reason where it is refused
+	Never                  // asked not to
+)
 
 // Buffer returns the part of the configuration's buffers that slot owns.
 func (c *Config) Buffer(slot uint32) []byte {

@@ -51,8 +51,10 @@ type Ring struct {
 	sqes        []SQE
 	cqes        []CQE
 
-	// Counted for the Result.
-	Enters uint64 // calls of io_uring_enter
+	unsubmitted uint32 // published entries that the kernel has not taken yet
+
+	// Calls of io_uring_enter to submit and to wait, apart because two threads may count on a shared ring.
+	SubmitEnters, WaitEnters uint64
 
 	wait     *waitArg // off the stack: the kernel reads it during enter
 	fd       int
@@ -193,39 +195,45 @@ func (r *Ring) Next(i uint32) *SQE { return &r.sqes[(r.sqTailLocal+i)&r.sqMask] 
 // Advance publishes the next n entries to the kernel.
 func (r *Ring) Advance(n uint32) {
 	r.sqTailLocal += n
+	r.unsubmitted += n
 	r.sqTail.Store(r.sqTailLocal)
 }
 
-// Submit passes published entries to the kernel and returns how many it took. With a deferred ring it
-// also runs the completion work that waits, so that Ready sees what has finished. It does not wait.
-func (r *Ring) Submit(n uint32) (int, error) {
-	if r.flags&SetupSQPoll != 0 {
-		if r.sqFlags.Load()&sqNeedWakeup == 0 {
-			return int(n), nil
-		}
-		_, errno := r.enter(n, 0, enterSQWakeup, nil, 0)
-		if errno != 0 && errno != syscall.EINTR {
-			return 0, errno
-		}
-		return int(n), nil
-	}
+// Submit passes the published entries to the kernel. With a deferred ring it also runs the completion work
+// that waits, so that Ready sees what has finished. It does not wait. What the kernel did not take for
+// want of memory stays published and goes with the next Submit.
+func (r *Ring) Submit() error {
 	var flags uint32
-	if r.flags&(SetupDeferTaskrun|SetupIOPoll) != 0 {
+	switch {
+	case r.flags&SetupSQPoll != 0:
+		r.unsubmitted = 0 // the kernel's thread takes them from the ring by itself
+		if r.sqFlags.Load()&sqNeedWakeup == 0 {
+			return nil
+		}
+		flags = enterSQWakeup
+	case r.flags&(SetupDeferTaskrun|SetupIOPoll) != 0:
 		flags = enterGetEvents
 	}
 	for {
-		took, errno := r.enter(n, 0, flags, nil, 0)
+		r.SubmitEnters++
+		took, errno := r.enter(r.unsubmitted, 0, flags, nil, 0)
 		switch errno {
 		case 0:
-			return took, nil
+			if r.flags&SetupSQPoll == 0 {
+				r.unsubmitted -= uint32(took)
+			}
+			return nil
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN, syscall.EBUSY:
-			return 0, nil // out of requests or completions overflowed: reap, then try again
+			return nil // out of requests, or completions overflowed: reap, then try again
 		}
-		return 0, errno
+		return errno
 	}
 }
+
+// Unsubmitted is how many published entries the kernel has not taken yet.
+func (r *Ring) Unsubmitted() uint32 { return r.unsubmitted }
 
 // Ready returns how many completions can be read.
 func (r *Ring) Ready() uint32 { return r.cqTail.Load() - r.cqHeadLocal }
@@ -256,6 +264,7 @@ func (r *Ring) Wait(min uint32, timeout time.Duration) error {
 		arg, size = unsafe.Pointer(&r.wait.arg), unsafe.Sizeof(r.wait.arg)
 		flags |= enterExtArg
 	}
+	r.WaitEnters++
 	_, errno := r.enter(0, min, flags, arg, size)
 	runtime.KeepAlive(r.wait)
 	switch errno {
@@ -266,7 +275,6 @@ func (r *Ring) Wait(min uint32, timeout time.Duration) error {
 }
 
 func (r *Ring) enter(submit, min, flags uint32, arg unsafe.Pointer, size uintptr) (int, syscall.Errno) {
-	r.Enters++
 	// Syscall6, not RawSyscall6: any enter may wait, and a thread that waits inside a raw call cannot be
 	// stopped by the collector. The hooks cost some 20 ns per call.
 	n, _, errno := syscall.Syscall6(sysEnter, uintptr(r.enterFD), uintptr(submit), uintptr(min),
