@@ -1,0 +1,22 @@
+package cpu
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Current returns the CPU that the calling thread is on and that CPU's NUMA node (getcpu(2)). It is a real
+// system call here (the vDSO is not reachable from Go), so it is for once per window, not once per I/O.
+// Both are -1 when the kernel refuses, as a seccomp filter may make it do.
+func Current() (cpu, node int) {
+	var c, n uint32
+	_, _, errno := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&c)), uintptr(unsafe.Pointer(&n)), 0)
+	if errno != 0 {
+		return -1, -1
+	}
+	return int(c), int(n)
+}
+
+// Yield lets another thread of the same priority run on this CPU (sched_yield(2)).
+func Yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }

@@ -1,0 +1,65 @@
+// Package testlab makes the devices that tests do I/O on, over files of their own, and takes them away
+// again when the test ends, however it ends. Only tests import it.
+package testlab
+
+import (
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+)
+
+// RequireEnv names the environment variable that lists, separated by commas, what must not be missing:
+// where continuous integration promises root or loop devices, a test that cannot have them fails instead
+// of being skipped.
+const RequireEnv = "BLKMETER_REQUIRE"
+
+// Require skips the test, with the reason, unless the machine has all of needs: "root", "loop" (loop
+// devices that this process may attach), "fuse", "zram", "mount" (mounting file systems), or the name of a
+// program. It fails the test instead when RequireEnv names the missing need.
+func Require(t testing.TB, needs ...string) {
+	t.Helper()
+	for _, need := range needs {
+		reason := missing(need)
+		if reason == "" {
+			continue
+		}
+		if slices.Contains(strings.Split(os.Getenv(RequireEnv), ","), need) {
+			t.Fatalf("%s demands %s, but %s", RequireEnv, need, reason)
+		}
+		t.Skipf("needs %s: %s", need, reason)
+	}
+}
+
+// missing returns why need cannot be had, or "".
+func missing(need string) string {
+	switch need {
+	case "root", "mount":
+		if os.Geteuid() != 0 {
+			return "this process is not root"
+		}
+	case "loop":
+		return cannotOpen("/dev/loop-control")
+	case "fuse":
+		return cannotOpen("/dev/fuse")
+	case "zram":
+		return cannotOpen("/sys/class/zram-control/hot_add")
+	default:
+		if _, err := exec.LookPath(need); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+func cannotOpen(path string) string {
+	f, err := blk.Open(path, blk.Flags{Write: path != "/sys/class/zram-control/hot_add"})
+	if err != nil {
+		return err.Error()
+	}
+	f.Close()
+	return ""
+}
