@@ -39,7 +39,7 @@ type IOCB struct {
 	Opcode  Command
 	ReqPrio int16
 	FD      uint32
-	Buf     uint64
+	Buf     uint64 // mem.Address of a buffer off the Go heap that outlives the request
 	NBytes  uint64
 	Offset  int64
 	_       uint64
@@ -150,9 +150,6 @@ func (c *Context) Wait(out []Event, min int, timeout time.Duration) (int, error)
 	}
 	return int(n), nil
 }
-
-// Address returns where buf lies, for IOCB.Buf. The buffer must be off the Go heap and outlive the request.
-func Address(buf []byte) uint64 { return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(buf)))) }
 
 // Close destroys the context, waiting for what is in flight.
 func (c *Context) Close() error {

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/blkmeter/blkmeter/internal/kernel/mem"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,7 +56,7 @@ func TestWrittenBlocksAreReadBack(t *testing.T) {
 		for i := range cbs {
 			cbs[i] = &IOCB{
 				Data: uint64(i), Opcode: pass.cmd, FD: uint32(f.Fd()),
-				Buf: Address(pass.buf[i*size:]), NBytes: size, Offset: int64(i) * size,
+				Buf: mem.Address(pass.buf[i*size:]), NBytes: size, Offset: int64(i) * size,
 			}
 		}
 		if n, err := c.Submit(cbs); err != nil || n != blocks {

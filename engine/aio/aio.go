@@ -1,0 +1,126 @@
+// Package aio is the engine on Linux native asynchronous I/O, which fio calls libaio. It is asynchronous
+// only for direct I/O: a buffered request is done inside the submission.
+package aio
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/engine/psync"
+	"github.com/blkmeter/blkmeter/engine/target"
+	"github.com/blkmeter/blkmeter/internal/kernel/aio"
+	"github.com/blkmeter/blkmeter/internal/kernel/mem"
+)
+
+// Queue is one AIO context.
+type Queue struct {
+	ctx      *aio.Context
+	targets  []*target.Target
+	fds      []uint32
+	buffers  uint64 // address of slot 0's buffer
+	stride   uint64
+	blocks   []aio.IOCB  // slot s uses blocks[s]
+	batch    []*aio.IOCB // what the current Submit passes to the kernel
+	events   []aio.Event
+	early    []engine.Completion // finished or refused inside Submit
+	counters engine.Counters
+}
+
+// New makes a context for c.Depth requests. It fails with an error of class engine.ErrUnsupported when the
+// system-wide number of AIO requests is used up.
+func New(c engine.Config, targets []*target.Target) (*Queue, error) {
+	ctx, err := aio.New(c.Depth)
+	if errors.Is(err, syscall.EAGAIN) {
+		return nil, fmt.Errorf("%w: all AIO requests of the system are taken; raise /proc/sys/fs/aio-max-nr (%w)", engine.ErrUnsupported, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	q := &Queue{
+		ctx: ctx, targets: targets, buffers: mem.Address(c.Buffers), stride: uint64(c.BlockBytes),
+		blocks: make([]aio.IOCB, c.Depth), batch: make([]*aio.IOCB, 0, c.Depth),
+		events: make([]aio.Event, c.Depth), early: make([]engine.Completion, 0, c.Depth),
+	}
+	for _, t := range targets {
+		q.fds = append(q.fds, uint32(t.FD()))
+	}
+	return q, nil
+}
+
+// Features names what the kernel gave.
+func (q *Queue) Features() []string {
+	if q.ctx.UserReap() {
+		return []string{"libaio: completions read from the ring"}
+	}
+	return nil
+}
+
+// Submit passes the requests to the kernel in as few calls as it allows.
+func (q *Queue) Submit(reqs []engine.Request) (int, error) {
+	q.batch = q.batch[:0]
+	for i := range reqs {
+		r := &reqs[i]
+		if r.Op == engine.OpTrim { // there is no such AIO command
+			q.early = append(q.early, engine.Completion{Slot: r.Slot, Result: int32(psync.Do(q.targets[r.File], r))})
+			continue
+		}
+		b := &q.blocks[r.Slot]
+		b.Data, b.FD, b.Opcode = uint64(r.Slot), q.fds[r.File], commands[r.Op]
+		b.Buf, b.NBytes, b.Offset = 0, 0, 0
+		if r.Op <= engine.OpWrite {
+			b.Buf, b.NBytes, b.Offset = q.buffers+uint64(r.Slot)*q.stride+uint64(r.Skip), uint64(r.Length), r.Offset
+		}
+		q.batch = append(q.batch, b)
+	}
+	for sent := 0; sent < len(q.batch); {
+		n, err := q.ctx.Submit(q.batch[sent:])
+		var errno syscall.Errno
+		switch {
+		case errors.As(err, &errno): // the first of them is refused; the rest may pass
+			q.early = append(q.early, engine.Completion{Slot: uint32(q.batch[sent].Data), Result: -int32(errno)})
+			n = 1
+		case err != nil:
+			return sent, err
+		case n == 0: // full: as if the requests that are left had never been given
+			return len(reqs) - (len(q.batch) - sent), nil
+		}
+		sent += n
+	}
+	return len(reqs), nil
+}
+
+var commands = [...]aio.Command{
+	engine.OpRead: aio.CmdPread, engine.OpWrite: aio.CmdPwrite,
+	engine.OpSync: aio.CmdFsync, engine.OpDatasync: aio.CmdFdsync,
+}
+
+// Reap reads the completion ring, and calls the kernel only to wait.
+func (q *Queue) Reap(done []engine.Completion, min int, timeout time.Duration) (int, error) {
+	n := copy(done, q.early)
+	q.early = q.early[:copy(q.early, q.early[n:])]
+	n += q.take(done[n:], q.ctx.Ready(q.events[:len(done)-n]))
+	if n >= min && (n > 0 || q.ctx.UserReap()) {
+		return n, nil
+	}
+	k, err := q.ctx.Wait(q.events[:len(done)-n], max(min-n, 0), timeout)
+	return n + q.take(done[n:], k), err
+}
+
+func (q *Queue) take(done []engine.Completion, n int) int {
+	for i, e := range q.events[:n] {
+		done[i] = engine.Completion{Slot: uint32(e.Data), Result: int32(e.Res)}
+	}
+	return n
+}
+
+// Counters returns the calls of io_submit and io_getevents.
+func (q *Queue) Counters() engine.Counters {
+	q.counters.Syscalls = q.ctx.Syscalls
+	return q.counters
+}
+
+// Close destroys the context, which waits for what is in flight.
+func (q *Queue) Close() error { return q.ctx.Close() }

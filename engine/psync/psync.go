@@ -1,0 +1,103 @@
+// Package psync is the synchronous engine: pread(2) and pwrite(2), one request at a time. Submit does the
+// I/O and Reap hands it back, so that the worker loop is one loop for every engine.
+package psync
+
+import (
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/engine/target"
+	"github.com/blkmeter/blkmeter/internal/kernel/fileio"
+)
+
+// Queue does requests one after another on the calling thread.
+type Queue struct {
+	config   engine.Config
+	targets  []*target.Target
+	fds      []int
+	flags    int // of preadv2/pwritev2; 0 uses pread/pwrite
+	done     []engine.Completion
+	reaped   int
+	counters engine.Counters
+}
+
+// New returns a queue on the targets.
+func New(c engine.Config, targets []*target.Target) *Queue {
+	q := &Queue{config: c, targets: targets, done: make([]engine.Completion, 0, c.Depth)}
+	for _, t := range targets {
+		q.fds = append(q.fds, t.FD())
+	}
+	if c.HiPri {
+		q.flags |= fileio.HiPri
+	}
+	if c.NoWait {
+		q.flags |= fileio.NoWait
+	}
+	return q
+}
+
+// Submit does the requests; each is finished when it returns.
+func (q *Queue) Submit(reqs []engine.Request) (int, error) {
+	if q.reaped == len(q.done) {
+		q.done, q.reaped = q.done[:0], 0
+	}
+	n := min(len(reqs), cap(q.done)-len(q.done))
+	for i := range reqs[:n] {
+		q.done = append(q.done, engine.Completion{Slot: reqs[i].Slot, Result: int32(q.do(&reqs[i]))})
+	}
+	q.counters.Syscalls += uint64(n)
+	return n, nil
+}
+
+func (q *Queue) do(r *engine.Request) int {
+	if r.Op > engine.OpWrite {
+		return Do(q.targets[r.File], r)
+	}
+	fd, buf := q.fds[r.File], q.config.Buffer(r.Slot)[r.Skip:r.Skip+r.Length]
+	switch {
+	case q.flags == 0 && r.Op == engine.OpRead:
+		return fileio.Pread(fd, buf, r.Offset)
+	case q.flags == 0:
+		return fileio.Pwrite(fd, buf, r.Offset)
+	case r.Op == engine.OpRead:
+		return fileio.PreadFlags(fd, buf, r.Offset, q.flags)
+	default:
+		return fileio.PwriteFlags(fd, buf, r.Offset, q.flags)
+	}
+}
+
+// Do carries out a trim or a sync on the calling thread and returns the bytes done or the negated errno.
+// The asynchronous engines use it for what their interface cannot do.
+func Do(t *target.Target, r *engine.Request) int {
+	switch r.Op {
+	case engine.OpTrim:
+		if err := t.Trim(r.Offset, int64(r.Length)); err != nil {
+			var errno syscall.Errno
+			if errors.As(err, &errno) {
+				return -int(errno)
+			}
+			return -int(syscall.EIO)
+		}
+		return int(r.Length)
+	case engine.OpSync:
+		return fileio.Fsync(t.FD())
+	case engine.OpDatasync:
+		return fileio.Fdatasync(t.FD())
+	}
+	return -int(syscall.EINVAL)
+}
+
+// Reap returns finished requests and never waits.
+func (q *Queue) Reap(done []engine.Completion, _ int, _ time.Duration) (int, error) {
+	n := copy(done, q.done[q.reaped:])
+	q.reaped += n
+	return n, nil
+}
+
+// Counters returns one system call per request.
+func (q *Queue) Counters() engine.Counters { return q.counters }
+
+// Close has nothing to free; the targets belong to whoever opened them.
+func (q *Queue) Close() error { return nil }
