@@ -229,7 +229,7 @@ type Stats struct {
 	Write        *DirStats     `json:"write"`
 	Trim         *DirStats     `json:"trim"`
 	Sync         *SyncStats    `json:"sync"` // null when the job never syncs
-	CPU          CPU           `json:"cpu"`
+	CPU          CPU           `json:"cpu_time"`
 	Syscalls     int64         `json:"syscalls"`     // made by the engine to submit, wait and reap
 	Depth        []CountBucket `json:"depth"`        // requests in flight just after each submission, weighted by the requests submitted
 	SubmitBatch  []CountBucket `json:"submit_batch"` // requests taken per submission

@@ -1,0 +1,260 @@
+package report
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/blkmeter/blkmeter/internal/fault"
+)
+
+// MaxBytes is the longest Result that Load reads. A worker with two directions and three latencies each
+// takes about 40 KiB, so this is room for some thousands of workers.
+const MaxBytes = 128 << 20
+
+// Write writes r as one JSON document, indented by two spaces and ended by a newline.
+func Write(w io.Writer, r *Result) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
+
+// Save writes r to the file at path as [SaveFile] does.
+func Save(path string, r *Result) error {
+	return SaveFile(path, func(w io.Writer) error { return Write(w, r) })
+}
+
+// SaveFile gives path the content that write produces, or leaves it as it was: the content goes to a
+// temporary name in the same directory, is synced, and then takes the name, so that neither a full disk
+// nor a kill leaves half a document or a stray file that looks like one. A path that exists and is a
+// terminal, pipe or character device (/dev/stdout) is written to directly, since there is nothing to
+// replace. A block device is refused: a document over a disk is never what was meant.
+func SaveFile(path string, write func(io.Writer) error) error {
+	target, err := filepath.EvalSymlinks(path) // a link stays a link to the new content
+	if errors.Is(err, fs.ErrNotExist) {
+		target = path
+	} else if err != nil {
+		return cannotWrite(err, path)
+	}
+	mode := fs.FileMode(0o666)
+	if fi, err := os.Stat(target); err == nil {
+		switch {
+		case fi.IsDir():
+			return cannotWrite(syscall.EISDIR, path)
+		case fi.Mode()&fs.ModeDevice != 0 && fi.Mode()&fs.ModeCharDevice == 0:
+			return fault.New(fault.ExitRefused, "OUTPUT_IS_DEVICE", "name a file to write the result to",
+				"the output %s is a block device", path)
+		case !fi.Mode().IsRegular():
+			return writeThrough(target, write)
+		}
+		mode = fi.Mode().Perm()
+	}
+	if err := replace(target, mode, write); err != nil {
+		return cannotWrite(err, path)
+	}
+	return nil
+}
+
+func cannotWrite(err error, path string) error {
+	hint := "choose another file with --output"
+	if errors.Is(err, syscall.ENOSPC) {
+		hint = "the filesystem is full; what the file held before is untouched"
+	}
+	return fault.Wrap(err, fault.ExitIO, "OUTPUT_FAILED", hint, "cannot write the result to %s", path)
+}
+
+// writeThrough writes to something that cannot be replaced.
+func writeThrough(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return cannotWrite(err, path)
+	}
+	if err := errors.Join(writeBuffered(f, write), f.Close()); err != nil {
+		return cannotWrite(err, path)
+	}
+	return nil
+}
+
+func writeBuffered(f *os.File, write func(io.Writer) error) error {
+	b := bufio.NewWriterSize(f, 1<<16)
+	if err := write(b); err != nil {
+		return err
+	}
+	return b.Flush()
+}
+
+// replace writes a temporary file beside path and renames it.
+func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
+	dir, base := filepath.Split(path)
+	var f *os.File
+	for {
+		// os.CreateTemp would ignore the umask and make the file private.
+		name := filepath.Join(dir, fmt.Sprintf(".%s.%08x.tmp", base, rand.Uint32()))
+		f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	if err := errors.Join(writeBuffered(f, write), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	syncDirectory(dir)
+	return nil
+}
+
+// syncDirectory makes the rename durable. Not every filesystem can, and the content is whole either way.
+func syncDirectory(dir string) {
+	if d, err := os.Open(filepath.Clean(dir + ".")); err == nil {
+		_ = d.Sync()
+		_ = d.Close()
+	}
+}
+
+// LoadFile reads the Result saved in the file at path; "-" is not special.
+func LoadFile(path string) (*Result, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fault.Wrap(err, fault.ExitUsage, "RESULT_UNREADABLE", "name a file written by blkmeter run --output", "cannot read the result")
+	}
+	defer f.Close()
+	r, err := Load(f)
+	if err != nil {
+		e := fault.Of(err)
+		return nil, fault.Wrap(e.Err, e.Exit, e.Code, e.Hint, "%s: %s", path, e.Sentence)
+	}
+	return r, nil
+}
+
+// Load reads one Result. What is not a Result, is one of another schema, is longer than [MaxBytes], or
+// contradicts itself is a *fault.Error. Memory stays in proportion to the input's length. Histograms are
+// decoded only when they are used.
+func Load(r io.Reader) (*Result, error) {
+	data, err := io.ReadAll(io.LimitReader(r, MaxBytes+1))
+	if err != nil {
+		return nil, fault.Wrap(err, fault.ExitUsage, "RESULT_UNREADABLE", "", "cannot read the result")
+	}
+	if len(data) > MaxBytes {
+		return nil, notAResult(nil, "longer than %d MiB", MaxBytes>>20)
+	}
+	if err := checkSchema(data); err != nil {
+		return nil, err
+	}
+	if objects, most := outerObjects(data), len(data)/64+10_000; objects > most {
+		return nil, notAResult(nil, "%d jobs and workers in %d bytes: they are empty", objects, len(data))
+	}
+	var result Result
+	if err := json.Unmarshal(data, &result); err != nil {
+		return nil, notAResult(err, "not a valid %s document", Schema)
+	}
+	if err := result.check(); err != nil {
+		return nil, notAResult(err, "it contradicts itself")
+	}
+	return &result, nil
+}
+
+func notAResult(err error, format string, args ...any) error {
+	return fault.Wrap(err, fault.ExitUsage, "NOT_A_RESULT", "name a file written by blkmeter run --output-format=json", format, args...)
+}
+
+func checkSchema(data []byte) error {
+	var head struct {
+		Schema string `json:"schema"`
+		Fio    string `json:"fio version"`
+	}
+	switch err := json.Unmarshal(data, &head); {
+	case err != nil:
+		return notAResult(err, "not JSON")
+	case head.Schema == Schema:
+		return nil
+	case head.Fio != "":
+		return notAResult(nil, "this is fio's JSON, of %.20q, which does not hold what a result does", head.Fio)
+	case head.Schema == "":
+		return notAResult(nil, "the document has no schema; a result says %q", Schema)
+	default:
+		return fault.New(fault.ExitUsage, "RESULT_SCHEMA", "use the blkmeter that wrote it, or a newer one",
+			"the document's schema is %.60q; this blkmeter reads %q", head.Schema, Schema)
+	}
+}
+
+// outerObjects counts the objects of JSON text that may become a job, target, worker or interval: those at
+// most five levels deep. They are by far the largest in memory, and "{}" is all an attacker needs to write.
+func outerObjects(data []byte) int {
+	objects, depth, inString := 0, 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '{' || c == '[':
+			depth++
+			if c == '{' && depth <= 5 {
+				objects++
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return objects
+}
+
+// check verifies what readers of a Result rely on.
+func (r *Result) check() error {
+	for i := range r.Jobs {
+		j := &r.Jobs[i]
+		for _, t := range j.Spec.Targets {
+			if t < 0 || t >= len(r.Targets) {
+				return fmt.Errorf("job %q uses target %d of %d", j.Name, t, len(r.Targets))
+			}
+		}
+		if err := j.Stats.check(); err != nil {
+			return fmt.Errorf("job %q: %w", j.Name, err)
+		}
+		for w := range j.Workers {
+			if err := j.Workers[w].Stats.check(); err != nil {
+				return fmt.Errorf("job %q, worker %d: %w", j.Name, w, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Stats) check() error {
+	if s.RuntimeNS < 0 {
+		return fmt.Errorf("runtime of %d ns", s.RuntimeNS)
+	}
+	for _, d := range []*DirStats{s.Read, s.Write, s.Trim} {
+		if d == nil {
+			continue
+		}
+		if d.IOs < 0 || d.Bytes < 0 || d.Issued < 0 || d.RuntimeNS < 0 {
+			return errors.New("a negative count")
+		}
+		for _, l := range []*Latency{d.Slat, d.Clat, d.Lat, d.Response} {
+			if l != nil && (l.N < 0 || l.MinNS > l.MaxNS) {
+				return fmt.Errorf("latency of %d samples from %d to %d ns", l.N, l.MinNS, l.MaxNS)
+			}
+		}
+	}
+	return nil
+}
