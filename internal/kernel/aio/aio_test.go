@@ -34,12 +34,12 @@ func TestWrittenBlocksAreReadBack(t *testing.T) {
 	}
 	defer f.Close()
 	const blocks, size = 8, 4096
-	mem, err := unix.Mmap(-1, 0, 2*blocks*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	region, err := unix.Mmap(-1, 0, 2*blocks*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Munmap(mem)
-	out, in := mem[:blocks*size], mem[blocks*size:]
+	defer unix.Munmap(region)
+	out, in := region[:blocks*size], region[blocks*size:]
 	for i := range out {
 		out[i] = byte(i>>12 + i)
 	}

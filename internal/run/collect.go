@@ -1,0 +1,273 @@
+package run
+
+import (
+	"math"
+
+	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/internal/hist"
+	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+// totals is what a worker did over its measured window, added up from its windows.
+type totals struct {
+	ops                     [5]opTotals
+	depth, submits, reaps   []int64
+	seenOn                  map[int]int64 // CPU -> windows that ended on it
+	rampIOs                 [5]uint64     // done outside the measured window, for the comparison with the kernel
+	rampBytes               [5]uint64
+	windows, partialWindows int
+}
+
+type opTotals struct {
+	ios, bytes, errors, short uint64
+	slat, clat, lat           *hist.Totals
+}
+
+func newTotals(j *jobRun, depth int) *totals {
+	t := &totals{
+		depth: make([]int64, depth+1), submits: make([]int64, depth+1), reaps: make([]int64, depth+1),
+		seenOn: map[int]int64{},
+	}
+	for op := range t.ops {
+		if j.issues(engine.Op(op)) {
+			t.ops[op].clat = hist.NewTotals()
+			if !j.choice.Sync {
+				t.ops[op].slat, t.ops[op].lat = hist.NewTotals(), hist.NewTotals()
+			}
+		}
+	}
+	return t
+}
+
+// add adds a window. The ramp's counts only for what the device saw.
+func (t *totals) add(w *window) {
+	t.seenOn[w.cpu]++
+	if w.ramp {
+		for op := range w.ops {
+			t.rampIOs[op] += w.ops[op].ios
+			t.rampBytes[op] += w.ops[op].bytes
+		}
+		return
+	}
+	for op := range w.ops {
+		from, to := &w.ops[op], &t.ops[op]
+		to.ios += from.ios
+		to.bytes += from.bytes
+		to.errors += from.errors
+		to.short += from.short
+		if from.clat != nil {
+			to.clat.Add(from.clat)
+		}
+		if from.slat != nil {
+			to.slat.Add(from.slat)
+			to.lat.Add(from.lat)
+		}
+	}
+	addCounts(t.depth, w.depth)
+	addCounts(t.submits, w.submits)
+	addCounts(t.reaps, w.reaps)
+}
+
+func addCounts(to []int64, from []uint32) {
+	for i, n := range from {
+		to[i] += int64(n)
+	}
+}
+
+// series is a job's figures window by window, all workers together.
+type series struct {
+	from     int64 // start of the measured window, ns of the run's clock
+	interval int64
+	workers  int
+	windows  []seriesWindow
+	clat     [3]*hist.Totals // of the window that is being added up
+	open     int             // its number; windows before it are closed
+	closed   []report.Interval
+}
+
+type seriesWindow struct {
+	ops     [3]opWindowSum
+	reports int   // workers that reported for the whole of it
+	end     int64 // latest end among them
+	partial bool
+}
+
+type opWindowSum struct {
+	ios, bytes, errors uint64
+	clat               *hist.Totals
+}
+
+func newSeries(from, interval int64, workers int) *series {
+	return &series{from: from, interval: interval, workers: workers}
+}
+
+// add adds one worker's window and returns the intervals that it completes.
+func (s *series) add(w *window) {
+	if w.ramp {
+		return
+	}
+	// A window belongs to the interval in which most of it lies. One that spans several, because the
+	// worker waited for one I/O over a boundary, makes the ones it should have ended partial.
+	first := s.number(w.start)
+	last := max(s.number(w.end-1), first)
+	for len(s.windows) <= last {
+		s.windows = append(s.windows, seriesWindow{})
+	}
+	for i := first; i < last; i++ {
+		s.windows[i].partial = true
+		s.windows[i].reports++
+	}
+	to := &s.windows[last]
+	to.reports++
+	to.end = max(to.end, w.end)
+	to.partial = to.partial || first != last
+	for d := range to.ops {
+		from, sum := &w.ops[d], &to.ops[d]
+		if from.clat == nil {
+			continue
+		}
+		if sum.clat == nil {
+			sum.clat = hist.NewTotals()
+		}
+		sum.ios += from.ios
+		sum.bytes += from.bytes
+		sum.errors += from.errors
+		sum.clat.Add(from.clat)
+	}
+}
+
+// number returns which interval a time lies in. Flips happen just after their boundary, so times are
+// taken to the nearest boundary within a tenth of an interval.
+func (s *series) number(at int64) int {
+	return int(max(at-s.from+s.interval/10, 0) / s.interval)
+}
+
+// close turns windows for which every worker reported into intervals and lets go of their histograms; with
+// all, those that some workers left early too. It returns the new ones.
+func (s *series) close(all bool) []report.Interval {
+	before := len(s.closed)
+	for s.open < len(s.windows) && (all || s.windows[s.open].reports >= s.workers) {
+		w := &s.windows[s.open]
+		start := int64(s.open) * s.interval
+		length := s.interval
+		if w.end > 0 && w.end-s.from < start+length && s.open == len(s.windows)-1 && all {
+			length = max(w.end-s.from-start, 1)
+		}
+		iv := report.Interval{StartNS: start, LengthS: float64(length) / 1e9, Partial: w.partial || w.reports < s.workers}
+		for d := range w.ops {
+			o := &w.ops[d]
+			if o.clat == nil {
+				continue
+			}
+			stat := &report.IntervalStat{
+				IOs: int64(o.ios), Bytes: int64(o.bytes), Errors: int64(o.errors),
+				IOPS: float64(o.ios) * 1e9 / float64(length), BW: float64(o.bytes) * 1e9 / float64(length),
+				MeanNS: o.clat.Mean(), P50NS: o.clat.Percentile(50), P99NS: o.clat.Percentile(99), MaxNS: o.clat.Max(),
+			}
+			*[...]**report.IntervalStat{&iv.Read, &iv.Write, &iv.Trim}[d] = stat
+		}
+		*w = seriesWindow{}
+		s.closed = append(s.closed, iv)
+		s.open++
+	}
+	return s.closed[before:]
+}
+
+// stats makes the report of one worker's measured window.
+func (t *totals) stats(w *worker, startedAt int64) report.Stats {
+	runtime := max(w.timing.ended-w.timing.measured, 1)
+	st := report.Stats{
+		StartNS: w.timing.measured - startedAt, RuntimeNS: runtime,
+		Syscalls: int64(w.outcome.syscalls), RingOverflow: int64(w.outcome.overflow),
+		Depth: buckets(t.depth), SubmitBatch: buckets(t.submits), ReapBatch: buckets(t.reaps),
+		FirstErrno: int(w.failure.errno),
+	}
+	ios := uint64(0)
+	for d := workloads.Read; d < workloads.Directions; d++ {
+		o := &t.ops[d]
+		if o.clat == nil {
+			continue
+		}
+		ios += o.ios
+		st.TotalErrors += int64(o.errors)
+		*[...]**report.DirStats{&st.Read, &st.Write, &st.Trim}[d] = &report.DirStats{
+			IOs: int64(o.ios), Bytes: int64(o.bytes), Issued: int64(o.ios + o.errors), Short: int64(o.short), Errors: int64(o.errors),
+			RuntimeNS: runtime, IOPS: float64(o.ios) * 1e9 / float64(runtime), BW: float64(o.bytes) * 1e9 / float64(runtime),
+			Slat: latency(o.slat), Clat: latency(o.clat), Lat: latency(firstOf(o.lat, o.clat)),
+		}
+	}
+	st.Sync = t.syncStats()
+	if st.Sync != nil {
+		st.TotalErrors += st.Sync.Errors
+	}
+	u := w.outcome.usage
+	st.CPU = report.CPU{
+		UserNS: u.UserNS, SysNS: u.SysNS, VoluntarySwitches: u.VoluntarySwitches, PreemptionSwitches: u.InvoluntarySwitches,
+		MinorFaults: u.MinorFaults, MajorFaults: u.MajorFaults,
+	}
+	if ios > 0 {
+		st.CPU.UserPerIONS, st.CPU.SysPerIONS = float64(u.UserNS)/float64(ios), float64(u.SysNS)/float64(ios)
+	}
+	return st
+}
+
+// syncStats joins fsync and fdatasync; nil when the job does neither.
+func (t *totals) syncStats() *report.SyncStats {
+	sync := hist.NewTotals()
+	var st report.SyncStats
+	issued := false
+	for _, op := range []engine.Op{engine.OpSync, engine.OpDatasync} {
+		o := &t.ops[op]
+		if o.clat == nil {
+			continue
+		}
+		issued = true
+		st.IOs += int64(o.ios)
+		st.Errors += int64(o.errors)
+		sync.Merge(firstOf(o.lat, o.clat))
+	}
+	if !issued {
+		return nil
+	}
+	st.Lat = latency(sync)
+	return &st
+}
+
+func firstOf(a, b *hist.Totals) *hist.Totals {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+func latency(t *hist.Totals) *report.Latency {
+	if t == nil {
+		return nil
+	}
+	return report.LatencyOf(t.HDR(), t.N(), t.Min(), t.Max(), t.Mean(), t.Stddev(), t.Clamped())
+}
+
+func buckets(counts []int64) []report.CountBucket {
+	out := []report.CountBucket{}
+	for v, n := range counts {
+		if n > 0 {
+			out = append(out, report.CountBucket{Value: v, Count: n})
+		}
+	}
+	return out
+}
+
+// jain is Jain's fairness index of the workers' I/O counts: 1 when all got the same, 1/n when one got all
+// (Jain, Chiu, Hawe: DEC-TR-301, 1984).
+func jain(counts []float64) float64 {
+	sum, squares := 0.0, 0.0
+	for _, c := range counts {
+		sum += c
+		squares += c * c
+	}
+	if squares == 0 {
+		return 1
+	}
+	return math.Pow(sum, 2) / (float64(len(counts)) * squares)
+}

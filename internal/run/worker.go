@@ -1,0 +1,482 @@
+package run
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/internal/hist"
+	"github.com/blkmeter/blkmeter/internal/kernel/clock"
+	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
+	"github.com/blkmeter/blkmeter/internal/kernel/mem"
+	"github.com/blkmeter/blkmeter/workloads/content"
+	"github.com/blkmeter/blkmeter/workloads/pattern"
+)
+
+// worker is one clone of a job: one goroutine, one thread, one CPU, one queue. Nothing in it is shared
+// while it runs except the mailbox of its windows and the stop flag.
+type worker struct {
+	// The hot loop's own state.
+	clock  *clock.Clock
+	queue  engine.Queue
+	source pattern.Source
+	slots  []slot              // by slot: the I/O in flight
+	free   []uint32            // slots without one; the last is used next, since its buffer is warm
+	ios    []pattern.IO        // what the pattern yields for one batch
+	reqs   []engine.Request    // what one batch submits; the first held of them were refused before
+	done   []engine.Completion // what one reap finds
+	win    *window             // where this window's figures go
+	batch  batching
+	held   int   // requests at the front of reqs that a full queue did not take
+	flipAt int64 // when the window ends
+	endAt  int64 // when no more I/O is started
+	spent  bool  // the pattern is at its end, or an error ended the job's work
+	stop   *atomic.Bool
+	filler *content.Filler // nil when the job writes nothing
+
+	// What the loop touches once per window or never.
+	box     mailbox
+	timing  timing
+	config  engine.Config
+	job     *jobRun
+	index   int
+	cpu     int // pinned to; -1 not pinned
+	cpus    []int
+	arena   *mem.Arena
+	failure failure
+	outcome outcome
+}
+
+// slot is one I/O in flight.
+type slot struct {
+	start int64 // ns: made ready
+	issue int64 // ns: handed to the kernel
+	req   engine.Request
+}
+
+// batching is how many I/Os go to and come from the queue at a time.
+type batching struct {
+	submit   int  // most per submission
+	low      int  // a full queue is filled again only when this few are in flight; the depth: at once
+	reapMin  int  // fewest to wait for; 0 polls
+	draining bool // waiting for that
+}
+
+// timing is a worker's times in nanoseconds of the run's clock.
+type timing struct {
+	measureAt int64 // the ramp's end
+	interval  int64
+	ramping   bool
+	measured  int64 // when the measured window really started for this worker
+	ended     int64
+	usage     cpu.Usage // at measured
+	syscalls  uint64    // at measured
+	lockWait  int64
+}
+
+// failure is the first error that a worker met.
+type failure struct {
+	errno  syscall.Errno
+	op     engine.Op
+	offset int64
+	length uint32
+	file   uint16
+	short  bool
+	err    error // not an I/O's error: the queue itself failed
+}
+
+// outcome is what a worker reports beside its windows.
+type outcome struct {
+	usage    cpu.Usage
+	syscalls uint64
+	lockWait int64
+	overflow uint64
+	threadID int
+}
+
+// loop is the hot loop. Free slots are filled by the pattern and submitted as one batch; whatever has
+// finished is reaped as one batch; the loop waits only when every slot is taken. The clock is read three
+// times a turn, however many I/Os the turn moves:
+//
+//	fill ─ start ─ Submit ─ issue ─ Reap ─ complete ─ record ─ fill ...
+//	         └─── slat ────────┘└── clat ──────┘
+//
+// so a latency is exact to the length of the batch it travelled in.
+func (w *worker) loop() error {
+	for {
+		n := w.fill()
+		start := w.clock.Now()
+		taken, err := w.queue.Submit(w.reqs[:n])
+		issue := w.clock.Now()
+		if err != nil {
+			return err
+		}
+		w.submitted(n, taken, start, issue)
+
+		inFlight := len(w.slots) - len(w.free) - w.held
+		if inFlight == 0 && w.spent && w.held == 0 {
+			return nil
+		}
+		if w.mayFill(inFlight) {
+			continue
+		}
+		got, err := w.queue.Reap(w.done, w.fewest(inFlight), -1)
+		complete := w.clock.Now()
+		if err != nil {
+			return err
+		}
+		if complete >= w.flipAt {
+			w.flip(complete)
+		}
+		w.record(w.done[:got], complete)
+		if complete >= w.endAt || w.stop.Load() {
+			w.spent = true
+		}
+	}
+}
+
+// mayFill says whether the queue can take more at once: only when the user asked for smaller batches than
+// the depth, since otherwise every free slot was just submitted.
+func (w *worker) mayFill(inFlight int) bool {
+	return inFlight < len(w.slots) && w.held == 0 && !w.spent && !w.batch.draining
+}
+
+// fewest returns how many completions the next reap waits for.
+func (w *worker) fewest(inFlight int) int {
+	if w.spent {
+		return 1
+	}
+	return min(w.batch.reapMin, inFlight)
+}
+
+// fill takes free slots, lets the pattern say what they are to do, and returns how many requests are
+// ready at the front of reqs.
+func (w *worker) fill() int {
+	want := min(len(w.free), w.batch.submit-w.held)
+	if w.spent || want <= 0 {
+		return w.held
+	}
+	if w.batch.low < len(w.slots) && !w.refill() {
+		return w.held
+	}
+	n := w.source.Next(w.ios[:want])
+	if n < want {
+		w.spent = true
+	}
+	slots := w.free[len(w.free)-n:]
+	w.free = w.free[:len(w.free)-n]
+	reqs := w.reqs[w.held : w.held+n]
+	for i := range reqs {
+		io := &w.ios[i]
+		s := slots[n-1-i]
+		req := engine.Request{Offset: io.Offset, Length: io.Length, Slot: s, File: io.File, Op: engine.Op(io.Op)}
+		reqs[i] = req
+		w.slots[s].req = req
+		if io.Op == pattern.OpWrite {
+			w.filler.Fill(w.config.Buffer(s)[:io.Length], io.Offset)
+		}
+	}
+	return w.held + n
+}
+
+// submitted notes when the first taken of n requests started, and keeps the rest for the next turn.
+func (w *worker) submitted(n, taken int, start, issue int64) {
+	if taken > 0 {
+		for i := range w.reqs[:taken] {
+			s := &w.slots[w.reqs[i].Slot]
+			s.start, s.issue = start, issue
+		}
+		inFlight := len(w.slots) - len(w.free) - (n - taken)
+		w.win.depth[inFlight] += uint32(taken)
+		w.win.submits[taken]++
+	}
+	w.held = copy(w.reqs, w.reqs[taken:n])
+}
+
+// record counts what was reaped. I/Os that travelled in one batch have the same latencies, so a run of
+// them is recorded at once.
+func (w *worker) record(done []engine.Completion, complete int64) {
+	if len(done) == 0 {
+		return
+	}
+	w.win.reaps[len(done)]++
+	var run struct {
+		start, issue int64
+		n            uint32
+		op           engine.Op
+	}
+	for i := range done {
+		s := &w.slots[done[i].Slot]
+		if done[i].Result != int32(s.req.Length) {
+			w.irregular(s, done[i].Result)
+			continue
+		}
+		w.free = append(w.free, done[i].Slot)
+		w.win.ops[s.req.Op].bytes += uint64(s.req.Length)
+		if s.start != run.start || s.req.Op != run.op {
+			if run.n > 0 {
+				w.win.ops[run.op].record(run.start, run.issue, complete, run.n)
+			}
+			run.start, run.issue, run.op, run.n = s.start, s.issue, s.req.Op, 0
+		}
+		run.n++
+	}
+	if run.n > 0 {
+		w.win.ops[run.op].record(run.start, run.issue, complete, run.n)
+	}
+}
+
+// record counts n I/Os that started, were issued and completed at the same times.
+func (o *opWindow) record(start, issue, complete int64, n uint32) {
+	o.ios += uint64(n)
+	o.clat.Record(complete-issue, n)
+	if o.slat != nil {
+		o.slat.Record(issue-start, n)
+		o.lat.Record(complete-start, n)
+	}
+}
+
+// irregular handles what did not go as asked: an error, or a transfer that came back short. The rest of a
+// short one is submitted again, in front of everything else; nothing transferred at all is an error, for
+// no progress would follow from trying again (a device that was removed answers reads with 0 bytes).
+//
+//go:noinline
+func (w *worker) irregular(s *slot, result int32) {
+	o := &w.win.ops[s.req.Op]
+	done := uint32(max(result, 0))
+	if done > 0 && done < s.req.Length {
+		o.short++
+		o.bytes += uint64(done)
+		s.req.Offset += int64(done)
+		s.req.Skip += done
+		s.req.Length -= done
+		w.reqs[w.held] = s.req
+		w.held++
+		return
+	}
+	o.errors++
+	errno := syscall.Errno(-result)
+	if result >= 0 {
+		errno = syscall.EIO
+	}
+	w.free = append(w.free, s.req.Slot)
+	if w.failure.errno == 0 && w.failure.err == nil {
+		w.failure = failure{
+			errno: errno, op: s.req.Op, offset: s.req.Offset, length: s.req.Length, file: s.req.File, short: result >= 0,
+		}
+	}
+	if !w.job.toleratesError(s.req.Op, errno) {
+		w.spent = true
+	}
+}
+
+// refill says whether a queue that was full may be filled again: not before it has drained to iodepth_low.
+func (w *worker) refill() bool {
+	inFlight := len(w.slots) - len(w.free)
+	w.batch.draining = inFlight > w.batch.low && (w.batch.draining || inFlight == len(w.slots))
+	return !w.batch.draining
+}
+
+// flip ends a window: its figures go into the mailbox and an empty window takes its place. When the
+// collector has not emptied the last one yet, the window goes on.
+//
+//go:noinline
+func (w *worker) flip(now int64) {
+	if w.timing.ramping && now >= w.timing.measureAt {
+		// What the ramp did is thrown away by the collector, not by us: it counts as load on the device.
+		w.win.ramp = true
+		w.timing.ramping = false
+		w.timing.measured = now
+		w.measureFrom()
+	}
+	w.win.end = now
+	seen, _ := cpu.Current()
+	w.win.cpu = seen
+	if next := w.box.swap(w.win); next != nil {
+		next.start = now
+		w.win = next
+	}
+	for w.flipAt <= now {
+		w.flipAt += w.timing.interval
+	}
+}
+
+// measureFrom notes the counters that the measured window starts with.
+func (w *worker) measureFrom() {
+	usage, err := cpu.ThreadUsage()
+	if err == nil {
+		w.timing.usage = usage
+	}
+	c := w.queue.Counters()
+	w.timing.syscalls, w.timing.lockWait = c.Syscalls, c.LockWaitNS
+}
+
+// prepare makes everything the loop needs, on the thread that will run it, so that memory is near its CPU
+// and the ring belongs to its submitter. It leaves the goroutine locked to the thread for good: the thread,
+// with its affinity, ends with it.
+func (w *worker) prepare(open func(engine.Config) (engine.Queue, error)) error {
+	runtime.LockOSThread()
+	w.outcome.threadID = cpu.ThreadID()
+	if w.cpus != nil {
+		if err := cpu.SetAffinity(w.cpus); err != nil {
+			return fmt.Errorf("pinning worker %d of job %s to CPUs %v: %w", w.index, w.job.spec.Name, w.cpus, err)
+		}
+	}
+	depth := w.config.Depth
+	if w.config.BlockBytes > 0 && w.config.Buffers == nil {
+		arena, err := mem.Map(depth*w.config.BlockBytes, mem.Options{Huge: depth*w.config.BlockBytes >= hugeFrom, Populate: true})
+		if err != nil {
+			return fmt.Errorf("mapping %d bytes of I/O buffers for worker %d of job %s: %w", depth*w.config.BlockBytes, w.index, w.job.spec.Name, err)
+		}
+		w.arena = arena
+		w.config.Buffers = arena.Bytes()
+	}
+	if w.filler != nil {
+		w.filler.Prepare(w.config.Buffers)
+	}
+	w.slots = make([]slot, depth)
+	w.free = make([]uint32, depth)
+	for i := range w.free {
+		w.free[i] = uint32(depth - 1 - i)
+	}
+	w.ios = make([]pattern.IO, depth)
+	w.reqs = make([]engine.Request, depth)
+	w.box.init(w.job, depth)
+	w.win = w.box.first
+	queue, err := open(w.config)
+	if err != nil {
+		return fmt.Errorf("worker %d of job %s: %w", w.index, w.job.spec.Name, err)
+	}
+	w.queue = queue
+	return nil
+}
+
+// hugeFrom is the arena size from which huge pages save more TLB misses than they waste memory.
+const hugeFrom = 2 << 20
+
+// runFrom runs the loop from t0 on, and leaves the figures for the conductor.
+func (w *worker) runFrom(t0 int64) {
+	w.timing.measureAt = t0 + int64(w.job.spec.RampTime)
+	w.timing.ramping = w.job.spec.RampTime > 0
+	w.flipAt = w.timing.measureAt
+	if !w.timing.ramping {
+		w.flipAt += w.timing.interval
+	}
+	w.win.start = t0
+	w.timing.measured = t0
+	w.measureFrom()
+	if err := w.loop(); err != nil {
+		w.failure = failure{err: err}
+	}
+	w.timing.ended = w.clock.Now()
+	w.win.end = w.timing.ended
+	w.win.cpu, _ = cpu.Current()
+	if w.timing.ramping {
+		w.win.ramp = true
+	}
+	usage, err := cpu.ThreadUsage()
+	if err == nil {
+		w.outcome.usage = usage.Sub(w.timing.usage)
+	}
+	c := w.queue.Counters()
+	w.outcome.syscalls = c.Syscalls - w.timing.syscalls
+	w.outcome.lockWait = c.LockWaitNS - w.timing.lockWait
+	w.outcome.overflow = c.Overflows
+}
+
+// close frees the queue and the buffers. Nothing is in flight any more.
+func (w *worker) close() error {
+	var err error
+	if w.queue != nil {
+		err = w.queue.Close()
+	}
+	if w.arena != nil {
+		if e := w.arena.Unmap(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// stuckAfter is how long a worker may take to finish what is in flight once the run is to end.
+const stuckAfter = 10 * time.Second
+
+// window is a worker's figures over one interval.
+type window struct {
+	start, end int64 // ns of the run's clock
+	ramp       bool  // not part of the measured window
+	cpu        int   // where the worker ran at the window's end
+	ops        [5]opWindow
+	depth      []uint32 // by requests in flight after a submission: requests submitted
+	submits    []uint32 // by requests per submission
+	reaps      []uint32 // by completions per reap
+}
+
+// opWindow is one kind of operation's share of a window.
+type opWindow struct {
+	ios, bytes      uint64
+	errors, short   uint64
+	slat, clat, lat *hist.Recorder // slat and lat are nil for synchronous engines
+}
+
+func newWindow(j *jobRun, depth int) *window {
+	w := &window{depth: make([]uint32, depth+1), submits: make([]uint32, depth+1), reaps: make([]uint32, depth+1)}
+	for op := range w.ops {
+		if j.issues(engine.Op(op)) {
+			w.ops[op].clat = hist.NewRecorder()
+			if !j.choice.Sync {
+				w.ops[op].slat, w.ops[op].lat = hist.NewRecorder(), hist.NewRecorder()
+			}
+		}
+	}
+	return w
+}
+
+func (w *window) reset() {
+	for i := range w.ops {
+		o := &w.ops[i]
+		for _, r := range []*hist.Recorder{o.slat, o.clat, o.lat} {
+			if r != nil {
+				r.Reset()
+			}
+		}
+		o.ios, o.bytes, o.errors, o.short = 0, 0, 0, 0
+	}
+	clear(w.depth)
+	clear(w.submits)
+	clear(w.reaps)
+	w.ramp = false
+}
+
+// mailbox passes full windows to the collector and empty ones back. Each side only ever swaps a pointer.
+type mailbox struct {
+	full  atomic.Pointer[window]
+	empty atomic.Pointer[window]
+	first *window
+}
+
+func (b *mailbox) init(j *jobRun, depth int) {
+	b.first = newWindow(j, depth)
+	b.empty.Store(newWindow(j, depth))
+}
+
+// swap posts full and returns an empty window, or returns nil when there is none yet.
+func (b *mailbox) swap(full *window) *window {
+	next := b.empty.Swap(nil)
+	if next != nil {
+		b.full.Store(full)
+	}
+	return next
+}
+
+// take returns the window that was posted, or nil.
+func (b *mailbox) take() *window { return b.full.Swap(nil) }
+
+// giveBack returns a window, emptied, to the worker.
+func (b *mailbox) giveBack(w *window) {
+	w.reset()
+	b.empty.Store(w)
+}
