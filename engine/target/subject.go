@@ -1,0 +1,154 @@
+package target
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/blkmeter/blkmeter/internal/device"
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+)
+
+// subject is what a path turned out to lead to, before anything is opened.
+type subject struct {
+	path     string // as given
+	resolved string // links resolved, absolute
+	kind     Kind
+	info     blk.Info
+}
+
+// base is the name that the user must give to have the subject destroyed.
+func (s subject) base() string { return filepath.Base(s.resolved) }
+
+// identify finds out what path leads to. Errors tell the user what else it is.
+func identify(path string, inv *device.Inventory) (subject, error) {
+	resolved, err := resolve(path)
+	if err != nil {
+		return subject{}, missing(path, err, inv)
+	}
+	info, err := blk.Stat(resolved)
+	if err != nil {
+		return subject{}, missing(path, err, inv)
+	}
+	s := subject{path: path, resolved: resolved, info: info}
+	switch mode := info.Mode; {
+	case mode.IsRegular():
+		s.kind = File
+	case mode.IsDir():
+		return s, fault.Usage("TARGET_IS_DIRECTORY", "name a device, or a file in the directory", "%s is a directory", path)
+	case mode&fs.ModeCharDevice != 0:
+		return s, characterDevice(s)
+	case mode&fs.ModeDevice != 0:
+		s.kind = Block
+	default:
+		return s, fault.Usage("TARGET_KIND", "name a block device or a regular file", "%s is %s", path, modeWord(mode))
+	}
+	return s, nil
+}
+
+func resolve(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(abs)
+}
+
+func modeWord(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	}
+	return "neither a block device nor a regular file"
+}
+
+// characterDevice says why a character device is no target, and what to take instead.
+func characterDevice(s subject) error {
+	hint := "name a block device or a regular file"
+	switch name := s.base(); {
+	case name == "null" || name == "zero":
+		hint = "--ioengine=null measures blkmeter without any device"
+	case strings.HasPrefix(name, "ng"):
+		hint = "take the block device of the same namespace: /dev/nvme" + strings.TrimPrefix(name, "ng")
+	case strings.HasPrefix(name, "nvme"):
+		hint = "this is a controller; take one of its namespaces: /dev/" + name + "n1"
+	case strings.HasPrefix(name, "raw"):
+		hint = "take the block device with --direct=1 instead of a raw device"
+	}
+	return fault.Usage("TARGET_IS_CHARACTER", hint, "%s is a character device", s.path)
+}
+
+// missing says that nothing usable is at path, and what may have been meant.
+func missing(path string, err error, inv *device.Inventory) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		hint := "blkmeter devices lists the block devices"
+		if near := nearest(path, inv); near != "" {
+			hint = "did you mean " + near + "? " + hint
+		} else if !strings.HasPrefix(path, "/dev/") {
+			hint = "give --size to have a write job make a file; " + hint
+		}
+		return fault.Wrap(fs.ErrNotExist, fault.ExitUsage, "TARGET_MISSING", hint, "there is no %s", path)
+	case errors.Is(err, fs.ErrPermission):
+		return noPermission(path, err)
+	}
+	return fault.Wrap(err, fault.ExitUsage, "TARGET_UNREACHABLE", "", "cannot look at %s", path)
+}
+
+func noPermission(path string, err error) error {
+	return fault.Wrap(err, fault.ExitEnvironment, "TARGET_PERMISSION",
+		"run as root, or as a user who may open it (group disk for block devices)", "this user may not open %s", path)
+}
+
+// nearest returns the sibling of path whose name is most like it, if one is close: a block device for a
+// path in /dev, a directory entry elsewhere.
+func nearest(path string, inv *device.Inventory) string {
+	dir, name := filepath.Split(path)
+	var names []string
+	if filepath.Clean(dir) == "/dev" {
+		for _, n := range inv.Nodes {
+			names = append(names, n.Name)
+		}
+	} else if entries, err := os.ReadDir(filepath.Clean(dir)); err == nil {
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+	}
+	best, distance := "", 3
+	for _, n := range names {
+		if d := editDistance(name, n); d < distance && d < len(name) {
+			best, distance = n, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return filepath.Join(dir, best)
+}
+
+// editDistance counts the insertions, deletions and replacements that turn a into b (Levenshtein 1965).
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

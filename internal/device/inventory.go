@@ -1,0 +1,155 @@
+package device
+
+import (
+	"path/filepath"
+	"strings"
+
+	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+)
+
+// Node is one block device in the stack of block devices: a disk, a partition, or something built on them.
+type Node struct {
+	Name       string // the kernel's name: the last element of its directory in /sys/class/block
+	DevT       blk.DevT
+	Disk       string   // of a partition: the device that it is part of; else empty
+	Number     int      // of a partition: its number
+	Partitions []string // of a disk
+	Holders    []string // what is built on it: md, dm, bcache
+	Slaves     []string // what it is built on
+	Mapper     string   // of a dm device: its name under /dev/mapper
+	MapperUUID string   // of a dm device: says who made it: LVM-, CRYPT-, mpath-, part1-
+	Backing    string   // of a loop device: the path of its file when it was attached
+	Hidden     bool     // a path of a multipath device: not to be opened
+}
+
+// Inventory is a snapshot of all block devices, mounts and swap areas: who is on top of whom.
+type Inventory struct {
+	root   Root
+	Nodes  []*Node // in order of name
+	Mounts []Mount // of every mount namespace that can be seen
+	Swaps  []Swap
+	byName map[string]*Node
+	byDevT map[blk.DevT]*Node
+
+	mountsOn map[*Node][]Mount
+	swapsOn  map[*Node][]Swap
+	loopsOn  map[*Node][]*Node // loop devices over a block device
+}
+
+// ReadInventory takes the snapshot.
+func ReadInventory(root Root) *Inventory {
+	inv := &Inventory{root: root, byName: map[string]*Node{}, byDevT: map[blk.DevT]*Node{}}
+	for _, name := range root.list("sys/class/block") {
+		n := readNode(root, name)
+		inv.Nodes = append(inv.Nodes, n)
+		inv.byName[name] = n
+		if !n.DevT.IsZero() {
+			inv.byDevT[n.DevT] = n
+		}
+	}
+	for _, n := range inv.Nodes {
+		if disk := inv.byName[n.Disk]; disk != nil {
+			disk.Partitions = append(disk.Partitions, n.Name)
+		}
+	}
+	inv.Mounts = readMounts(root)
+	inv.Swaps = readSwaps(root)
+	inv.index()
+	return inv
+}
+
+// index notes which device each mount, swap area and loop device is on.
+func (inv *Inventory) index() {
+	inv.mountsOn, inv.swapsOn, inv.loopsOn = map[*Node][]Mount{}, map[*Node][]Swap{}, map[*Node][]*Node{}
+	for _, m := range inv.Mounts {
+		for _, n := range inv.mountDevices(m) {
+			inv.mountsOn[n] = append(inv.mountsOn[n], m)
+		}
+	}
+	for _, s := range inv.Swaps {
+		if n := inv.ByPath(s.Path); !s.File && n != nil {
+			inv.swapsOn[n] = append(inv.swapsOn[n], s)
+		}
+	}
+	for _, loop := range inv.Nodes {
+		if n := inv.ByPath(loop.Backing); loop.Backing != "" && n != nil {
+			inv.loopsOn[n] = append(inv.loopsOn[n], loop)
+		}
+	}
+}
+
+func readNode(root Root, name string) *Node {
+	dir := filepath.Join("sys/class/block", name)
+	n := &Node{
+		Name: name, DevT: root.devT(dir, "dev"),
+		Holders: root.list(dir, "holders"),
+		Hidden:  root.read(dir, "hidden") == "1",
+	}
+	switch {
+	case root.has(dir, "partition"):
+		n.Number = int(root.readInt(0, dir, "partition"))
+		n.Disk = partitionDisk(root, dir)
+	case strings.HasPrefix(name, "dm-"):
+		n.Mapper, n.MapperUUID = root.read(dir, "dm/name"), root.read(dir, "dm/uuid")
+		n.Slaves = root.list(dir, "slaves")
+	case strings.HasPrefix(name, "loop"):
+		n.Backing = root.read(dir, "loop/backing_file")
+	default:
+		n.Slaves = root.list(dir, "slaves")
+	}
+	return n
+}
+
+// partitionDisk names the disk of a partition: in /sys/devices, a partition's directory lies in its disk's.
+func partitionDisk(root Root, dir string) string {
+	real, err := filepath.EvalSymlinks(root.Path(dir))
+	if err != nil {
+		return ""
+	}
+	return filepath.Base(filepath.Dir(real))
+}
+
+// ByDevT returns the device with a number, or nil.
+func (inv *Inventory) ByDevT(d blk.DevT) *Node { return inv.byDevT[d] }
+
+// ByName returns the device with the kernel's name, or nil.
+func (inv *Inventory) ByName(name string) *Node { return inv.byName[name] }
+
+// ByPath returns the block device that a path leads to, or nil: by the number of the node there, else by
+// the names that the kernel and the device mapper give.
+func (inv *Inventory) ByPath(path string) *Node {
+	if info, err := blk.Stat(inv.root.Path(path)); err == nil && !info.Rdev.IsZero() {
+		return inv.byDevT[info.Rdev]
+	}
+	if mapper, ok := strings.CutPrefix(path, "/dev/mapper/"); ok {
+		for _, n := range inv.Nodes {
+			if n.Mapper == mapper {
+				return n
+			}
+		}
+		return nil
+	}
+	// The kernel writes a slash in a device's name (cciss/c0d0) as an exclamation mark in sysfs.
+	if name, ok := strings.CutPrefix(path, "/dev/"); ok {
+		return inv.byName[strings.ReplaceAll(name, "/", "!")]
+	}
+	return nil
+}
+
+// LoopsOnFile returns the loop devices whose backing path leads to the file with the given identity.
+func (inv *Inventory) LoopsOnFile(file blk.FileID) []*Node {
+	var loops []*Node
+	for _, n := range inv.Nodes {
+		if n.Backing == "" {
+			continue
+		}
+		info, err := blk.Stat(inv.root.Path(n.Backing))
+		if err == nil && info.Rdev.IsZero() && info.ID == file {
+			loops = append(loops, n)
+		}
+	}
+	return loops
+}
+
+// LoopsOn returns the loop devices whose backing is the block device with number d.
+func (inv *Inventory) LoopsOn(d blk.DevT) []*Node { return inv.loopsOn[inv.byDevT[d]] }
