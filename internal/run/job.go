@@ -1,0 +1,356 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/engine/catalog"
+	"github.com/blkmeter/blkmeter/engine/target"
+	"github.com/blkmeter/blkmeter/internal/device"
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/workloads"
+	"github.com/blkmeter/blkmeter/workloads/pattern"
+)
+
+// jobRun is one job section while it runs.
+type jobRun struct {
+	spec      *workloads.Job
+	index     int
+	stage     int // jobs of one stage run together; a stonewall starts a new one
+	group     int // reporting group
+	choice    catalog.Choice
+	depth     int // requests in flight per worker
+	seed      uint64
+	workers   []*worker
+	totals    []*totals // by worker
+	series    *series
+	decisions []report.Decision
+	features  []string
+	fairness  *report.Fairness
+}
+
+func (j *jobRun) decide(what, chosen, why string) {
+	j.decisions = append(j.decisions, report.Decision{What: what, Chosen: chosen, Why: why})
+}
+
+// issues says whether the job's pattern yields operations of kind op.
+func (j *jobRun) issues(op engine.Op) bool {
+	switch op {
+	case engine.OpSync:
+		return j.spec.FsyncEvery > 0
+	case engine.OpDatasync:
+		return j.spec.FdatasyncEvery > 0
+	}
+	return j.spec.RW.Does(workloads.Direction(op))
+}
+
+// toleratesError says whether the job goes on after such an error.
+func (j *jobRun) toleratesError(op engine.Op, errno syscall.Errno) bool {
+	if errno != syscall.EIO && errno != syscall.EILSEQ {
+		return false
+	}
+	switch j.spec.ContinueOnError {
+	case "all":
+		return true
+	case "io":
+		return true
+	case "read":
+		return op == engine.OpRead
+	case "write":
+		return op != engine.OpRead
+	}
+	return false
+}
+
+// arrange numbers stages and reporting groups as fio does: a stonewall begins both, new_group only a group.
+func arrange(jobs []workloads.Job) []*jobRun {
+	runs := make([]*jobRun, len(jobs))
+	stage, group := 0, 0
+	for i := range jobs {
+		j := &jobs[i]
+		if i > 0 && j.Stonewall {
+			stage++
+		}
+		if i > 0 && (j.Stonewall || j.NewGroup) {
+			group++
+		}
+		runs[i] = &jobRun{spec: j, index: i, stage: stage, group: group}
+	}
+	return runs
+}
+
+// open opens the job's targets, in every clone's order, and says what each clone works on.
+func (c *conductor) open(ctx context.Context, j *jobRun) error {
+	for clone := range j.spec.NumJobs {
+		w := &worker{clock: c.clock, job: j, index: clone, stop: &c.stop, cpu: -1}
+		targets, err := c.openClone(ctx, j, clone)
+		if err != nil {
+			return err
+		}
+		w.targets = targets
+		j.workers = append(j.workers, w)
+	}
+	if j.spec.Engine == catalog.Null {
+		j.choice = catalog.Choice{Name: catalog.Null, Asked: catalog.Null, Why: "asked for"}
+	} else if err := c.chooseEngine(j); err != nil {
+		return err
+	}
+	for clone, w := range j.workers {
+		if err := c.assign(j, w, clone); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openClone opens the files of one clone.
+func (c *conductor) openClone(ctx context.Context, j *jobRun, clone int) ([]*target.Target, error) {
+	s := j.spec
+	if s.Engine == catalog.Null {
+		if s.Size.Bytes <= 0 {
+			return nil, fault.Usage("NO_SIZE", "give --size", "job %s: the null engine needs a size", s.Name)
+		}
+		t := target.Null(s.Offset.Bytes + s.Size.Bytes)
+		c.register(t)
+		return []*target.Target{t}, nil
+	}
+	if s.Scratch {
+		t, err := c.scratchTarget(ctx, s)
+		return []*target.Target{t}, err
+	}
+	var targets []*target.Target
+	for _, path := range fileNames(s, clone) {
+		t, err := c.openPath(ctx, j, path)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, t)
+	}
+	return targets, nil
+}
+
+// openPath opens one target of a job. A file that does not exist is made, and written when it will be read.
+func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*target.Target, error) {
+	s := j.spec
+	spec := target.Spec{
+		Path: path, Direct: s.Direct, Destroy: destroyNames(s.Destroy), Overwrite: c.o.Overwrite,
+		Create: s.AllowFileCreate && !s.Size.IsPct && s.Size.Bytes > 0, SizeBytes: s.Offset.Bytes + s.Size.Bytes,
+	}
+	switch s.SyncMode {
+	case "sync":
+		spec.Sync = target.SyncFull
+	case "dsync":
+		spec.Sync = target.SyncData
+	}
+	if s.RW.Destructive() {
+		spec.Access = target.ReadWrite
+	}
+	t, err := c.opener.Open(spec)
+	if err != nil {
+		return nil, err
+	}
+	c.register(t)
+	if t.Created() && s.RW.Does(workloads.Read) && !c.filled[t.Resolved()] {
+		c.say("laying out " + path)
+		if err := t.Fill(ctx, 0, t.SizeBytes(), nil); err != nil {
+			return nil, errors.Join(err, t.Remove())
+		}
+		c.filled[t.Resolved()] = true
+	}
+	return t, nil
+}
+
+// fileNames lists the files of a clone: those the user named, or the generated ones.
+func fileNames(s *workloads.Job, clone int) []string {
+	if len(s.Filenames) > 0 {
+		names := make([]string, len(s.Filenames))
+		for i, n := range s.Filenames {
+			if len(s.Directories) > 0 && !filepath.IsAbs(n) {
+				n = filepath.Join(s.Directories[clone%len(s.Directories)], n)
+			}
+			names[i] = n
+		}
+		return names
+	}
+	names := make([]string, max(s.NrFiles, 1))
+	for i := range names {
+		n := strings.NewReplacer("$jobname", s.Name, "$jobnum", strconv.Itoa(clone), "$filenum", strconv.Itoa(i), "$clientuid", "").Replace(s.FilenameFormat)
+		if len(s.Directories) > 0 {
+			n = filepath.Join(s.Directories[clone%len(s.Directories)], n)
+		}
+		names[i] = n
+	}
+	return names
+}
+
+// scratchTarget makes the run's scratch file, once.
+func (c *conductor) scratchTarget(ctx context.Context, s *workloads.Job) (*target.Target, error) {
+	if c.scratch != nil {
+		return c.scratch, nil
+	}
+	dir := ""
+	if len(s.Directories) > 0 {
+		dir = s.Directories[0]
+	} else {
+		var note string
+		var err error
+		if dir, note, err = target.ScratchDir(c.o.Env, s.Size.Bytes); err != nil {
+			return nil, err
+		}
+		if note != "" {
+			c.warn("SCRATCH_IN_MEMORY", note, "give --directory=DIR on a device's file system, or --filename=/dev/...")
+		}
+	}
+	c.say(fmt.Sprintf("writing a scratch file of %d MiB in %s", s.Size.Bytes>>20, dir))
+	t, err := c.opener.Scratch(ctx, dir, s.Size.Bytes, s.Direct)
+	if err != nil {
+		return nil, err
+	}
+	c.scratch = t
+	c.register(t)
+	return t, nil
+}
+
+// chooseEngine picks the engine and the depth for a job's targets.
+func (c *conductor) chooseEngine(j *jobRun) error {
+	s := j.spec
+	choice, err := catalog.Choose(catalog.Want{
+		Name: s.Engine, Depth: s.IODepth, Direct: s.Direct, HiPri: s.HiPri, SQPoll: s.SQThreadPoll,
+		Shared: s.SharedQueue, Targets: j.workers[0].targets,
+	})
+	if err != nil {
+		return fmt.Errorf("job %s: %w", s.Name, err)
+	}
+	j.choice = choice
+	j.decide("engine", choice.Name, choice.Why)
+	if choice.Punted {
+		c.warn("PUNTED", fmt.Sprintf("job %s: %s takes no NOWAIT, so the kernel hands every io_uring request to a worker thread; at low depth that is many times slower than the target", s.Name, j.workers[0].targets[0].Path()),
+			"use --ioengine=psync or libaio, or leave it out")
+	}
+	return nil
+}
+
+// assign gives a worker its region, pattern, batches and buffers.
+func (c *conductor) assign(j *jobRun, w *worker, clone int) error {
+	s := j.spec
+	j.depth = s.IODepth
+	if j.choice.Sync && j.depth > 1 {
+		j.depth = 1
+		if clone == 0 {
+			j.decide("iodepth", "1", fmt.Sprintf("%s has one I/O in flight per worker; %d was asked for", j.choice.Name, s.IODepth))
+			c.warn("DEPTH_CAPPED", fmt.Sprintf("job %s: %s has one I/O in flight per worker, not the %d asked for", s.Name, j.choice.Name, s.IODepth),
+				"use --ioengine=io_uring or libaio, or more --numjobs")
+		}
+	}
+	var files []pattern.File
+	for i, t := range w.targets {
+		low, high, err := workloads.FileRegion(s, clone, i, t.SizeBytes())
+		if err != nil {
+			return err
+		}
+		check := target.IO{Offset: low, Size: high - low, Blocks: blockSizes(s)}
+		if err := t.CheckIO(check); err != nil {
+			return fmt.Errorf("job %s: %w", s.Name, err)
+		}
+		files = append(files, pattern.File{Low: low, High: high})
+	}
+	w.regionLow, w.regionHigh = files[0].Low, files[0].High
+	src, err := pattern.New(pattern.Config{Job: s, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1))})
+	if err != nil {
+		return err
+	}
+	w.source = src
+	w.batch = batching{submit: j.depth, low: j.depth, reapMin: 1}
+	reapMax := j.depth
+	if s.BatchSubmitSet && s.BatchSubmit > 0 {
+		w.batch.submit = min(s.BatchSubmit, j.depth)
+	}
+	if s.BatchCompleteSet {
+		w.batch.reapMin = min(s.BatchCompleteMin, j.depth)
+		if s.BatchCompleteMax > 0 {
+			reapMax = min(max(s.BatchCompleteMax, s.BatchCompleteMin), j.depth)
+		}
+	}
+	if s.IODepthLow > 0 {
+		w.batch.low = min(s.IODepthLow, j.depth)
+	}
+	w.reapMax = reapMax
+	w.config = engine.Config{
+		Depth: j.depth, BlockBytes: int(s.MaxBlock()), HiPri: s.HiPri,
+		FixedBufs: want(s, "fixedbufs", s.FixedBufs), FixedFiles: want(s, "registerfiles", s.RegisterFiles),
+		SQPoll: s.SQThreadPoll, SQPollCPU: s.SQThreadPollCPU, ForceAsync: s.ForceAsync, NoWait: s.NoWait,
+	}
+	return nil
+}
+
+// want reads a feature flag: asked for, asked against, or left to us.
+func want(s *workloads.Job, name string, on bool) engine.Want {
+	if on {
+		return engine.Must
+	}
+	for _, o := range s.Options {
+		if o.Name == name {
+			return engine.Never
+		}
+	}
+	return engine.IfPossible
+}
+
+// blockSizes lists the sizes that must fit the target's alignment.
+func blockSizes(s *workloads.Job) []int64 {
+	var sizes []int64
+	for d := workloads.Read; d < workloads.Directions; d++ {
+		if !s.RW.Does(d) {
+			continue
+		}
+		sizes = append(sizes, int64(s.BS[d].Min), int64(s.BS[d].Max))
+		for _, e := range s.BSSplit[d] {
+			sizes = append(sizes, int64(e.Bytes))
+		}
+	}
+	return sizes
+}
+
+// seedOf returns what the job's random numbers start from.
+func seedOf(s *workloads.Job) uint64 {
+	switch {
+	case s.RandSeedSet:
+		return s.RandSeed
+	case s.RandRepeat:
+		return repeatSeed
+	}
+	return rand.Uint64()
+}
+
+// repeatSeed makes every run with randrepeat the same.
+const repeatSeed = 0x626c6b6d65746572
+
+// placeWorkers decides where the job's workers run.
+func (c *conductor) placeWorkers(j *jobRun, first int) error {
+	facts := &device.Facts{NUMANode: -1}
+	if len(j.workers[0].targets) > 0 {
+		f := j.workers[0].targets[0].Facts()
+		facts = &f
+	}
+	all, err := places(j.spec, first+len(j.workers), c.topo, facts)
+	if err != nil {
+		return err
+	}
+	for i, w := range j.workers {
+		w.place = all[first+i]
+	}
+	return nil
+}
+
+// destroyNames splits --destroy, which may name several targets.
+func destroyNames(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ':' })
+}

@@ -1,0 +1,517 @@
+// Package run is the conductor: it opens the targets of a plan, places the workers, starts them together,
+// takes their figures window by window, and stops them. It is the only room that puts load on a device.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/engine/catalog"
+	"github.com/blkmeter/blkmeter/engine/shared"
+	"github.com/blkmeter/blkmeter/engine/target"
+	"github.com/blkmeter/blkmeter/internal/device"
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+	"github.com/blkmeter/blkmeter/internal/kernel/clock"
+	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
+	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+// Interval is the length of a window of the series.
+const Interval = 500 * time.Millisecond
+
+// Options is what a run needs beside its plan.
+type Options struct {
+	Tool      report.Tool
+	Command   []string                 // argv, for the Result
+	Env       func(string) string      // the environment; nil: empty
+	Say       func(string)             // told in words what takes time before the load starts; nil: silent
+	Progress  func(Progress)           // called about once per window while workers run; nil: silent
+	Overwrite bool                     // existing regular files named by write jobs are overwritten within their size, as fio does
+	Clock     string                   // "monotonic" rules the time stamp counter out
+	Root      device.Root              // of /sys and /proc; "" is this machine's
+}
+
+// Progress is the state of a run that is going on.
+type Progress struct {
+	Elapsed   time.Duration // since the start of the stage
+	Remaining time.Duration // until its time is over; negative when that is not known
+	Jobs      []string      // names of the jobs that run
+	IOPS      float64       // of the last window, all directions
+	BW        float64       // bytes per second of the last window
+	P99NS     int64         // completion latency of the last window: the highest of the jobs
+	Stage     int           // from 1
+	Stages    int
+}
+
+// conductor is one run.
+type conductor struct {
+	o       Options
+	clock   *clock.Clock
+	opener  target.Opener
+	topo    device.Topology
+	result  *report.Result
+	jobs    []*jobRun
+	targets []*target.Target      // in the order of result.Targets
+	filled  map[string]bool       // files laid out by this run
+	scratch *target.Target
+	stop    atomic.Bool
+	before  map[blk.DevT]device.Counters
+	stuck   bool
+}
+
+// Run does what the plan says and returns what happened. The Result is nil only when nothing was started:
+// the error then says why. Otherwise the Result is complete or partial, and says itself what went wrong
+// and with which code to exit. When ctx ends, workers finish what they have in flight and the Result is
+// that of an interrupted run.
+func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, error) {
+	if o.Env == nil {
+		o.Env = func(string) string { return "" }
+	}
+	if len(plan.Jobs) == 0 {
+		return nil, fault.Usage("NO_JOBS", "name a job file, or give options such as --filename and --rw", "there is nothing to run")
+	}
+	allowed, err := cpu.Affinity()
+	if err != nil {
+		return nil, fmt.Errorf("asking for the CPUs that this process may use: %w", err)
+	}
+	c := &conductor{
+		o: o, clock: clock.New(o.Clock), opener: target.Opener{Root: o.Root},
+		topo: device.ReadTopology(o.Root, allowed), filled: map[string]bool{},
+		result: newResult(o, plan),
+	}
+	defer c.closeTargets()
+	c.jobs = arrange(plan.Jobs)
+	for _, j := range c.jobs {
+		j.seed = seedOf(j.spec)
+		if err := c.open(ctx, j); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.placeAll(); err != nil {
+		return nil, err
+	}
+	c.describe()
+	started := c.clock.Now()
+	c.result.StartedAt = c.clock.At(started)
+	c.readCounters()
+	c.measure(ctx, started)
+	c.finish(ctx, started)
+	return c.result, nil
+}
+
+func (c *conductor) say(words string) {
+	if c.o.Say != nil {
+		c.o.Say(words)
+	}
+}
+
+func (c *conductor) warn(code, sentence, hint string) {
+	w := workloads.Warning{Code: code, Sentence: sentence, Hint: hint}
+	if !slices.Contains(c.result.Warnings, w) {
+		c.result.Warnings = append(c.result.Warnings, w)
+	}
+}
+
+// register notes a target in the order of first use; several opens of one are one target.
+func (c *conductor) register(t *target.Target) {
+	if c.targetIndex(t) < 0 {
+		c.targets = append(c.targets, t)
+		return
+	}
+	c.targets = append(c.targets, t)
+}
+
+// targetIndex returns which of the Result's targets t is, or -1.
+func (c *conductor) targetIndex(t *target.Target) int {
+	return slices.IndexFunc(c.result.Targets, func(r report.Target) bool {
+		return r.Path == t.Path() && r.Resolved == t.Resolved() && r.DirectIO == t.Direct()
+	})
+}
+
+func (c *conductor) closeTargets() {
+	for _, t := range c.targets {
+		t.Close()
+	}
+}
+
+// placeAll places the workers of each stage: jobs that run together share the CPUs in turn.
+func (c *conductor) placeAll() error {
+	taken := map[int]int{}
+	for _, j := range c.jobs {
+		if err := c.placeWorkers(j, taken[j.stage]); err != nil {
+			return fmt.Errorf("job %s: %w", j.spec.Name, err)
+		}
+		taken[j.stage] += len(j.workers)
+	}
+	for stage, n := range taken {
+		if n > len(c.topo.CPUs) {
+			c.warn("MORE_WORKERS_THAN_CPUS", fmt.Sprintf("%d workers run together on %d CPUs, so they take turns and latencies include waiting for a CPU", n, len(c.topo.CPUs)),
+				"use fewer --numjobs and a deeper --iodepth")
+		}
+		_ = stage
+	}
+	return nil
+}
+
+// measure runs the stages one after another.
+func (c *conductor) measure(ctx context.Context, startedAt int64) {
+	stages := c.jobs[len(c.jobs)-1].stage + 1
+	for stage := range stages {
+		var jobs []*jobRun
+		for _, j := range c.jobs {
+			if j.stage == stage {
+				jobs = append(jobs, j)
+			}
+		}
+		s := &stageRun{conductor: c, jobs: jobs, number: stage + 1, stages: stages}
+		s.run(ctx)
+		for _, j := range jobs {
+			c.reportJob(j, startedAt)
+		}
+		if ctx.Err() != nil || c.result.Error != nil {
+			return
+		}
+	}
+}
+
+// stageRun is the jobs that run at the same time.
+type stageRun struct {
+	*conductor
+	jobs    []*jobRun
+	number  int
+	stages  int
+	t0      int64 // the common start, ns of the run's clock
+	workers []*worker
+	done    sync.WaitGroup
+	running atomic.Int32
+	last    lastWindow
+}
+
+// lastWindow is what the progress line shows.
+type lastWindow struct {
+	iops, bw float64
+	p99      int64
+}
+
+// run prepares the stage's workers, starts them together, and returns when all have ended.
+func (s *stageRun) run(ctx context.Context) {
+	for _, j := range s.jobs {
+		s.workers = append(s.workers, j.workers...)
+	}
+	procs := runtime.GOMAXPROCS(0)
+	if need := len(s.workers) + 2; need > procs {
+		// A worker that returns from a system call needs a processor of the Go scheduler at once.
+		runtime.GOMAXPROCS(need)
+		defer runtime.GOMAXPROCS(procs)
+	}
+	s.result.Host.GOMAXPROCS = max(s.result.Host.GOMAXPROCS, runtime.GOMAXPROCS(0))
+
+	ready := make(chan error, len(s.workers))
+	start := make(chan int64)
+	opens, closeShared := s.queues()
+	for _, w := range s.workers {
+		s.done.Add(1)
+		go func() {
+			defer s.done.Done()
+			defer s.running.Add(-1)
+			err := w.prepare(opens[w.job])
+			ready <- err
+			t0, ok := <-start
+			if err == nil && ok {
+				if d := delayOf(w); w.wait(ctx, d) {
+					w.runFrom(t0 + int64(d))
+				}
+			}
+			// What a worker still has in flight when it gives up, its queue waits for.
+			if err := w.close(); err != nil && w.failure.err == nil {
+				w.failure.err = err
+			}
+			w.ended.Store(true)
+		}()
+	}
+	var failed error
+	for range s.workers {
+		if err := <-ready; err != nil && failed == nil {
+			failed = err
+		}
+	}
+	if failed != nil || ctx.Err() != nil {
+		close(start)
+		s.done.Wait()
+		closeShared()
+		s.fail(failed)
+		return
+	}
+	for _, j := range s.jobs {
+		for _, w := range j.workers {
+			j.totals = append(j.totals, newTotals(j, j.depth))
+			if w.index == 0 {
+				j.features = w.features
+			}
+		}
+	}
+	resume := holdCollector()
+	collections, pauses := collectorCycles()
+	s.t0 = s.clock.Now()
+	for _, j := range s.jobs {
+		j.series = newSeries(s.t0+int64(j.spec.RampTime)+int64(j.spec.StartDelay.Min), int64(Interval), len(j.workers))
+	}
+	s.running.Store(int32(len(s.workers)))
+	for range s.workers {
+		start <- s.t0
+	}
+	s.watch(ctx)
+	after, pausesAfter := collectorCycles()
+	s.result.Collector.Cycles += after - collections
+	s.result.Collector.PauseNS += pausesAfter - pauses
+	resume()
+	closeShared()
+	s.finalWindows()
+}
+
+func (s *stageRun) fail(err error) {
+	if err == nil || s.result.Error != nil {
+		return
+	}
+	f := fault.Of(err)
+	s.result.Error = &report.Error{Code: f.Code, Sentence: err.Error(), Hint: f.Hint}
+	s.result.ExitCode = f.Exit
+	s.result.Status = report.StatusFailed
+}
+
+// queues returns, per job, how its workers come by their queues: each its own, or a place at the one that
+// all share.
+func (s *stageRun) queues() (opens map[*jobRun]func(*worker, engine.Config) (engine.Queue, error), closeAll func()) {
+	opens = map[*jobRun]func(*worker, engine.Config) (engine.Queue, error){}
+	var queues []*shared.Queue
+	for _, j := range s.jobs {
+		if !j.spec.SharedQueue {
+			opens[j] = func(w *worker, cfg engine.Config) (engine.Queue, error) {
+				q, err := catalog.Open(j.choice.Name, cfg, w.targets)
+				w.features = q.Features
+				return q.Queue, err
+			}
+			continue
+		}
+		q := shared.New(shared.Options{
+			Lock: j.spec.QueueLock, Members: len(j.workers), Now: s.clock.Now,
+			Open: func(cfg engine.Config) (engine.Queue, error) {
+				q, err := catalog.Open(j.choice.Name, cfg, j.workers[0].targets)
+				j.features = q.Features
+				return q.Queue, err
+			},
+		})
+		queues = append(queues, q)
+		opens[j] = func(w *worker, cfg engine.Config) (engine.Queue, error) { return q.Join(w.index, cfg) }
+	}
+	return opens, func() {
+		for _, q := range queues {
+			q.Close()
+		}
+	}
+}
+
+// holdCollector collects garbage now and keeps the collector away from the measured windows, unless memory
+// would grow by much. It returns what undoes that.
+func holdCollector() func() {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	limit := debug.SetMemoryLimit(int64(m.Sys) + 1<<30)
+	percent := debug.SetGCPercent(-1)
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
+}
+
+func collectorCycles() (cycles, pauseNS int64) {
+	var st debug.GCStats
+	debug.ReadGCStats(&st)
+	return st.NumGC, int64(st.PauseTotal)
+}
+
+// watch takes windows from the workers until all have ended, ends them when ctx does or their time is over,
+// and gives up on those that do not come back from the kernel.
+func (s *stageRun) watch(ctx context.Context) {
+	ended := make(chan struct{})
+	go func() { s.done.Wait(); close(ended) }()
+	tick := time.NewTicker(Interval / 4)
+	defer tick.Stop()
+	interrupted := ctx.Done()
+	var stopAt int64 // when the workers were told to stop, ns of the run's clock
+	for {
+		select {
+		case <-ended:
+			return
+		case <-interrupted:
+			interrupted = nil
+			s.stop.Store(true)
+			stopAt = s.clock.Now()
+			s.wake()
+		case <-tick.C:
+			s.collect()
+			now := s.clock.Now()
+			if stopAt == 0 && s.overdue(now) {
+				stopAt = now
+			}
+			if stopAt != 0 {
+				s.wake()
+				if now-stopAt > int64(stuckAfter) {
+					s.giveUp()
+					return
+				}
+			}
+			s.progress(now)
+		}
+	}
+}
+
+// overdue says whether every running worker's time is over: those that wait for the kernel must be woken.
+func (s *stageRun) overdue(now int64) bool {
+	for _, w := range s.workers {
+		if !w.ended.Load() && (w.endsAt == 0 || now < w.endsAt) {
+			return false
+		}
+	}
+	return true
+}
+
+// wake interrupts the system calls in which workers wait, so that they look at the clock and the stop flag.
+func (s *stageRun) wake() {
+	for _, w := range s.workers {
+		if !w.ended.Load() {
+			cpu.Wake(w.outcome.threadID)
+		}
+	}
+}
+
+// giveUp reports workers that did not come back: the device does not answer, and nothing in userspace can
+// take its I/O back.
+func (s *stageRun) giveUp() {
+	n := 0
+	for _, w := range s.workers {
+		if !w.ended.Load() {
+			n++
+			w.lost = true
+		}
+	}
+	s.stuck = true
+	s.fail(fault.New(fault.ExitIO, "DEVICE_HANGS", "look at the kernel's log; the I/O stays in flight until the device answers or is reset",
+		"%d workers did not come back from the kernel within %v of the end", n, stuckAfter))
+}
+
+// collect moves finished windows into the totals.
+func (s *stageRun) collect() {
+	for _, j := range s.jobs {
+		for i, w := range j.workers {
+			if full := w.box.take(); full != nil {
+				j.totals[i].add(full)
+				j.series.add(full)
+				w.box.giveBack(full)
+			}
+		}
+		for _, iv := range j.series.close(false) {
+			s.last.note(iv)
+		}
+	}
+}
+
+func (l *lastWindow) note(iv report.Interval) {
+	*l = lastWindow{}
+	for _, d := range []*report.IntervalStat{iv.Read, iv.Write, iv.Trim} {
+		if d != nil {
+			l.iops += d.IOPS
+			l.bw += d.BW
+			l.p99 = max(l.p99, d.P99NS)
+		}
+	}
+}
+
+func (s *stageRun) progress(now int64) {
+	if s.o.Progress == nil {
+		return
+	}
+	p := Progress{
+		Elapsed: time.Duration(now - s.t0), Remaining: -1, IOPS: s.last.iops, BW: s.last.bw, P99NS: s.last.p99,
+		Stage: s.number, Stages: s.stages,
+	}
+	end := int64(0)
+	for _, w := range s.workers {
+		end = max(end, w.endsAt)
+	}
+	if end > 0 {
+		p.Remaining = max(time.Duration(end-now), 0)
+	}
+	for _, j := range s.jobs {
+		p.Jobs = append(p.Jobs, j.spec.Name)
+	}
+	s.o.Progress(p)
+}
+
+// finalWindows takes what the workers had not handed over when they ended.
+func (s *stageRun) finalWindows() {
+	for _, j := range s.jobs {
+		for i, w := range j.workers {
+			if w.lost || w.win == nil {
+				continue // still the worker's
+			}
+			if full := w.box.take(); full != nil {
+				j.totals[i].add(full)
+				j.series.add(full)
+			}
+			j.totals[i].add(w.win)
+			j.series.add(w.win)
+		}
+		j.series.close(true)
+	}
+}
+
+// delayOf draws a worker's start delay.
+func delayOf(w *worker) time.Duration {
+	d := w.job.spec.StartDelay
+	if d.Max <= d.Min {
+		return d.Min
+	}
+	return d.Min + time.Duration(mix(w.job.seed+uint64(w.index))%uint64(d.Max-d.Min+1))
+}
+
+// mix is the finaliser of SplitMix64 (Steele, Lea, Flood, 2014).
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// wait waits for a start delay; false when the run ended first.
+func (w *worker) wait(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// errQueue joins an error of the queue itself with where it happened.
+func (w *worker) errQueue() error {
+	if w.failure.err == nil {
+		return nil
+	}
+	return errors.Join(fmt.Errorf("worker %d of job %s", w.index, w.job.spec.Name), w.failure.err)
+}
