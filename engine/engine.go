@@ -79,11 +79,12 @@ type Queue interface {
 
 // Counters is what a queue counted about itself since it was made.
 type Counters struct {
-	Syscalls     uint64 // system calls made to submit, wait and reap
-	EmptyReaps   uint64 // calls of Reap that found nothing
-	LockWaitNS   int64  // time spent waiting for the shared queue's lock; 0 on a private queue
-	LockAcquires uint64 // how often that lock was taken
-	Overflows    uint64 // completions that the kernel had to buffer because the ring was full
+	Syscalls      uint64 // system calls made to submit, wait and reap
+	LockWaitNS    int64  // time spent waiting for the shared queue's lock; 0 on a private queue
+	LockWaitMaxNS int64  // the longest of those waits
+	LockGapMaxNS  int64  // the longest time between two acquisitions of the lock by this queue's owner
+	LockAcquires  uint64 // how often that lock was taken
+	Overflows     uint64 // completions that the kernel had to buffer because the ring was full
 }
 
 // Config is what every queue is built from.

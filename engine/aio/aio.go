@@ -17,16 +17,15 @@ import (
 
 // Queue is one AIO context.
 type Queue struct {
-	ctx      *aio.Context
-	targets  []*target.Target
-	fds      []uint32
-	buffers  uint64 // address of slot 0's buffer
-	stride   uint64
-	blocks   []aio.IOCB  // slot s uses blocks[s]
-	batch    []*aio.IOCB // what the current Submit passes to the kernel
-	events   []aio.Event
-	early    []engine.Completion // finished or refused inside Submit
-	counters engine.Counters
+	ctx     *aio.Context
+	targets []*target.Target
+	fds     []uint32
+	buffers uint64 // address of slot 0's buffer
+	stride  uint64
+	blocks  []aio.IOCB  // slot s uses blocks[s]
+	batch   []*aio.IOCB // what the current Submit passes to the kernel
+	events  []aio.Event
+	early   engine.Early // finished or refused inside Submit
 }
 
 // New makes a context for c.Depth requests. It fails with an error of class engine.ErrUnsupported when the
@@ -42,7 +41,7 @@ func New(c engine.Config, targets []*target.Target) (*Queue, error) {
 	q := &Queue{
 		ctx: ctx, targets: targets, buffers: mem.Address(c.Buffers), stride: uint64(c.BlockBytes),
 		blocks: make([]aio.IOCB, c.Depth), batch: make([]*aio.IOCB, 0, c.Depth),
-		events: make([]aio.Event, c.Depth), early: make([]engine.Completion, 0, c.Depth),
+		events: make([]aio.Event, c.Depth), early: engine.NewEarly(&c),
 	}
 	for _, t := range targets {
 		q.fds = append(q.fds, uint32(t.FD()))
@@ -64,7 +63,7 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 	for i := range reqs {
 		r := &reqs[i]
 		if r.Op == engine.OpTrim { // there is no such AIO command
-			q.early = append(q.early, engine.Completion{Slot: r.Slot, Result: int32(psync.Do(q.targets[r.File], r))})
+			q.early.Add(engine.Completion{Slot: r.Slot, Result: int32(psync.Do(q.targets[r.File], r))})
 			continue
 		}
 		b := &q.blocks[r.Slot]
@@ -80,7 +79,7 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 		var errno syscall.Errno
 		switch {
 		case errors.As(err, &errno): // the first of them is refused; the rest may pass
-			q.early = append(q.early, engine.Completion{Slot: uint32(q.batch[sent].Data), Result: -int32(errno)})
+			q.early.Add(engine.Completion{Slot: uint32(q.batch[sent].Data), Result: -int32(errno)})
 			n = 1
 		case err != nil:
 			return sent, err
@@ -99,8 +98,7 @@ var commands = [...]aio.Command{
 
 // Reap reads the completion ring, and calls the kernel only to wait.
 func (q *Queue) Reap(done []engine.Completion, min int, timeout time.Duration) (int, error) {
-	n := copy(done, q.early)
-	q.early = q.early[:copy(q.early, q.early[n:])]
+	n := q.early.Take(done)
 	n += q.take(done[n:], q.ctx.Ready(q.events[:len(done)-n]))
 	if n >= min && (n > 0 || q.ctx.UserReap()) {
 		return n, nil
@@ -118,8 +116,7 @@ func (q *Queue) take(done []engine.Completion, n int) int {
 
 // Counters returns the calls of io_submit and io_getevents.
 func (q *Queue) Counters() engine.Counters {
-	q.counters.Syscalls = q.ctx.Syscalls
-	return q.counters
+	return engine.Counters{Syscalls: q.ctx.SubmitCalls + q.ctx.WaitCalls}
 }
 
 // Close destroys the context, which waits for what is in flight.

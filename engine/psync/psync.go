@@ -9,6 +9,7 @@ import (
 
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/target"
+	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/blkmeter/blkmeter/internal/kernel/fileio"
 )
 
@@ -73,7 +74,11 @@ func (q *Queue) do(r *engine.Request) int {
 func Do(t *target.Target, r *engine.Request) int {
 	switch r.Op {
 	case engine.OpTrim:
-		if err := t.Trim(r.Offset, int64(r.Length)); err != nil {
+		trim := blk.PunchHole
+		if t.Kind() == target.Block {
+			trim = blk.Discard
+		}
+		if err := trim(t.FD(), r.Offset, int64(r.Length)); err != nil {
 			var errno syscall.Errno
 			if errors.As(err, &errno) {
 				return -int(errno)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -27,7 +28,8 @@ type Queue struct {
 	stride  uint64
 	perBuf  uint32 // slots per registered buffer; a registered buffer is at most 1 GiB
 	targets []*target.Target
-	early   []engine.Completion // finished inside Submit: what the ring cannot do
+	early   engine.Early // finished inside Submit: what the ring cannot do
+	shared  bool
 
 	forceAsync, sinceAsync int
 	features               []string
@@ -62,7 +64,7 @@ func New(c engine.Config, targets []*target.Target) (*Queue, error) {
 	q := &Queue{
 		targets: targets, buffers: mem.Address(c.Buffers), stride: uint64(c.BlockBytes),
 		opcodes: [2]uring.Opcode{uring.OpRead, uring.OpWrite}, perBuf: math.MaxUint32,
-		early: make([]engine.Completion, 0, c.Depth), forceAsync: c.ForceAsync,
+		early: engine.NewEarly(&c), shared: c.Shared, forceAsync: c.ForceAsync,
 	}
 	if c.NoWait {
 		q.rwFlags = rwfNoWait
@@ -218,10 +220,16 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 		return int(n), nil
 	}
 	q.ring.Advance(queued)
-	if err := q.ring.Submit(); err != nil {
-		return 0, fmt.Errorf("submitting to the ring: %w", err)
+	for {
+		if err := q.ring.Submit(); err != nil {
+			return 0, fmt.Errorf("submitting to the ring: %w", err)
+		}
+		if !q.shared || q.ring.Unsubmitted() == 0 {
+			return int(n), nil
+		}
+		// The kernel is out of memory for requests, and the thread that reaps cannot submit for us.
+		runtime.Gosched()
 	}
-	return int(n), nil
 }
 
 // other prepares e for what is neither a read nor a write, or does it at once and returns false.
@@ -233,7 +241,7 @@ func (q *Queue) other(r *engine.Request, e *uring.SQE) bool {
 	case r.Op == engine.OpDatasync:
 		e.Opcode, e.OpFlags = uring.OpFsync, uring.FsyncDatasync
 	default:
-		q.early = append(q.early, engine.Completion{Slot: r.Slot, Result: int32(psync.Do(q.targets[r.File], r))})
+		q.early.Add(engine.Completion{Slot: r.Slot, Result: int32(psync.Do(q.targets[r.File], r))})
 		return false
 	}
 	return true
@@ -241,14 +249,10 @@ func (q *Queue) other(r *engine.Request, e *uring.SQE) bool {
 
 // Reap reads completions out of the ring, and calls the kernel only when there are too few.
 func (q *Queue) Reap(done []engine.Completion, min int, timeout time.Duration) (int, error) {
-	n := 0
-	if len(q.early) > 0 {
-		n = copy(done, q.early)
-		q.early = q.early[:copy(q.early, q.early[n:])]
-	}
+	n := q.early.Take(done)
 	ready := q.ring.Ready()
 	if n+int(ready) < min || ready == 0 && n == 0 {
-		if q.ring.Unsubmitted() > 0 {
+		if !q.shared && q.ring.Unsubmitted() > 0 { // on a shared ring that is the submitters' side
 			if err := q.ring.Submit(); err != nil {
 				return n, fmt.Errorf("submitting to the ring: %w", err)
 			}

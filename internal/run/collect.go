@@ -1,8 +1,6 @@
 package run
 
 import (
-	"math"
-
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/internal/hist"
 	"github.com/blkmeter/blkmeter/report"
@@ -179,7 +177,7 @@ func (t *totals) stats(w *worker, startedAt int64) report.Stats {
 	runtime := max(w.timing.ended-w.timing.measured, 1)
 	st := report.Stats{
 		StartNS: w.timing.measured - startedAt, RuntimeNS: runtime,
-		Syscalls: int64(w.outcome.syscalls), RingOverflow: int64(w.outcome.overflow),
+		Syscalls: int64(w.outcome.counters.Syscalls), RingOverflow: int64(w.outcome.counters.Overflows),
 		Depth: buckets(t.depth), SubmitBatch: buckets(t.submits), ReapBatch: buckets(t.reaps),
 		FirstErrno: int(w.failure.errno),
 	}
@@ -256,18 +254,4 @@ func buckets(counts []int64) []report.CountBucket {
 		}
 	}
 	return out
-}
-
-// jain is Jain's fairness index of the workers' I/O counts: 1 when all got the same, 1/n when one got all
-// (Jain, Chiu, Hawe: DEC-TR-301, 1984).
-func jain(counts []float64) float64 {
-	sum, squares := 0.0, 0.0
-	for _, c := range counts {
-		sum += c
-		squares += c * c
-	}
-	if squares == 0 {
-		return 1
-	}
-	return math.Pow(sum, 2) / (float64(len(counts)) * squares)
 }

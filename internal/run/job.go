@@ -90,7 +90,7 @@ func arrange(jobs []workloads.Job) []*jobRun {
 // open opens the job's targets, in every clone's order, and says what each clone works on.
 func (c *conductor) open(ctx context.Context, j *jobRun) error {
 	for clone := range j.spec.NumJobs {
-		w := &worker{clock: c.clock, job: j, index: clone, stop: &c.stop, cpu: -1}
+		w := &worker{clock: c.clock, job: j, index: clone, stop: &c.stop}
 		targets, err := c.openClone(ctx, j, clone)
 		if err != nil {
 			return err
@@ -119,7 +119,7 @@ func (c *conductor) openClone(ctx context.Context, j *jobRun, clone int) ([]*tar
 			return nil, fault.Usage("NO_SIZE", "give --size", "job %s: the null engine needs a size", s.Name)
 		}
 		t := target.Null(s.Offset.Bytes + s.Size.Bytes)
-		c.register(t)
+		c.register(t, false)
 		return []*target.Target{t}, nil
 	}
 	if s.Scratch {
@@ -157,7 +157,7 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*targ
 	if err != nil {
 		return nil, err
 	}
-	c.register(t)
+	c.register(t, false)
 	if t.Created() && s.RW.Does(workloads.Read) && !c.filled[t.Resolved()] {
 		c.say("laying out " + path)
 		if err := t.Fill(ctx, 0, t.SizeBytes(), nil); err != nil {
@@ -215,7 +215,7 @@ func (c *conductor) scratchTarget(ctx context.Context, s *workloads.Job) (*targe
 		return nil, err
 	}
 	c.scratch = t
-	c.register(t)
+	c.register(t, true)
 	return t, nil
 }
 
@@ -353,4 +353,26 @@ func (c *conductor) placeWorkers(j *jobRun, first int) error {
 // destroyNames splits --destroy, which may name several targets.
 func destroyNames(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ':' })
+}
+
+// explainErrno gives a failed I/O a code and a hint.
+func explainErrno(f *failure) (code, hint string) {
+	switch f.errno {
+	case syscall.ENOSPC, syscall.EDQUOT:
+		return "NO_SPACE", "the file system, or the one under the loop device, is full"
+	case syscall.EINVAL:
+		return "IO_INVALID", "direct I/O needs offsets, sizes and memory that fit the device's logical block: blkmeter devices shows it"
+	case syscall.EOPNOTSUPP:
+		return "IO_UNSUPPORTED", "the target does not do this kind of I/O: no discard, no polling, or no NOWAIT"
+	case syscall.EPERM, syscall.EROFS, syscall.EACCES:
+		return "IO_DENIED", "the target is read-only"
+	case syscall.ENODEV, syscall.ENXIO:
+		return "DEVICE_GONE", "the device was removed or detached during the run; look at the kernel's log"
+	case syscall.EIO:
+		if f.short {
+			return "IO_NOTHING", "the device was removed, or the file was truncated during the run"
+		}
+		return "IO_ERROR", "look at the kernel's log; --continue_on_error=all counts such errors and goes on"
+	}
+	return "IO_ERROR", "look at the kernel's log"
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/catalog"
+	"github.com/blkmeter/blkmeter/engine/lock"
 	"github.com/blkmeter/blkmeter/engine/shared"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/device"
@@ -32,13 +33,13 @@ const Interval = 500 * time.Millisecond
 // Options is what a run needs beside its plan.
 type Options struct {
 	Tool      report.Tool
-	Command   []string                 // argv, for the Result
-	Env       func(string) string      // the environment; nil: empty
-	Say       func(string)             // told in words what takes time before the load starts; nil: silent
-	Progress  func(Progress)           // called about once per window while workers run; nil: silent
-	Overwrite bool                     // existing regular files named by write jobs are overwritten within their size, as fio does
-	Clock     string                   // "monotonic" rules the time stamp counter out
-	Root      device.Root              // of /sys and /proc; "" is this machine's
+	Command   []string            // argv, for the Result
+	Env       func(string) string // the environment; nil: empty
+	Say       func(string)        // told in words what takes time before the load starts; nil: silent
+	Progress  func(Progress)      // called about once per window while workers run; nil: silent
+	Overwrite bool                // existing regular files named by write jobs are overwritten within their size, as fio does
+	Clock     string              // "monotonic" rules the time stamp counter out
+	Root      device.Root         // of /sys and /proc; "" is this machine's
 }
 
 // Progress is the state of a run that is going on.
@@ -55,18 +56,18 @@ type Progress struct {
 
 // conductor is one run.
 type conductor struct {
-	o       Options
-	clock   *clock.Clock
-	opener  target.Opener
-	topo    device.Topology
-	result  *report.Result
-	jobs    []*jobRun
-	targets []*target.Target      // in the order of result.Targets
-	filled  map[string]bool       // files laid out by this run
-	scratch *target.Target
-	stop    atomic.Bool
-	before  map[blk.DevT]device.Counters
-	stuck   bool
+	o         Options
+	clock     *clock.Clock
+	opener    target.Opener
+	topo      device.Topology
+	result    *report.Result
+	jobs      []*jobRun
+	targets   []*target.Target // in the order of result.Targets
+	filled    map[string]bool  // files laid out by this run
+	scratch   *target.Target
+	stop      atomic.Bool
+	before    map[blk.DevT]device.Counters
+	countedAt int64 // when, ns of the clock
 }
 
 // Run does what the plan says and returns what happened. The Result is nil only when nothing was started:
@@ -122,13 +123,12 @@ func (c *conductor) warn(code, sentence, hint string) {
 	}
 }
 
-// register notes a target in the order of first use; several opens of one are one target.
-func (c *conductor) register(t *target.Target) {
-	if c.targetIndex(t) < 0 {
-		c.targets = append(c.targets, t)
-		return
-	}
+// register notes an open target; several opens of the same one are one target of the Result.
+func (c *conductor) register(t *target.Target, scratch bool) {
 	c.targets = append(c.targets, t)
+	if c.targetIndex(t) < 0 {
+		c.result.Targets = append(c.result.Targets, describeTarget(t, scratch))
+	}
 }
 
 // targetIndex returns which of the Result's targets t is, or -1.
@@ -153,12 +153,11 @@ func (c *conductor) placeAll() error {
 		}
 		taken[j.stage] += len(j.workers)
 	}
-	for stage, n := range taken {
+	for _, n := range taken {
 		if n > len(c.topo.CPUs) {
 			c.warn("MORE_WORKERS_THAN_CPUS", fmt.Sprintf("%d workers run together on %d CPUs, so they take turns and latencies include waiting for a CPU", n, len(c.topo.CPUs)),
 				"use fewer --numjobs and a deeper --iodepth")
 		}
-		_ = stage
 	}
 	return nil
 }
@@ -193,7 +192,6 @@ type stageRun struct {
 	t0      int64 // the common start, ns of the run's clock
 	workers []*worker
 	done    sync.WaitGroup
-	running atomic.Int32
 	last    lastWindow
 }
 
@@ -218,12 +216,16 @@ func (s *stageRun) run(ctx context.Context) {
 
 	ready := make(chan error, len(s.workers))
 	start := make(chan int64)
-	opens, closeShared := s.queues()
+	opens, closeShared, err := s.queues()
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	defer func() { s.fail(closeShared()) }()
 	for _, w := range s.workers {
 		s.done.Add(1)
 		go func() {
 			defer s.done.Done()
-			defer s.running.Add(-1)
 			err := w.prepare(opens[w.job])
 			ready <- err
 			t0, ok := <-start
@@ -248,14 +250,13 @@ func (s *stageRun) run(ctx context.Context) {
 	if failed != nil || ctx.Err() != nil {
 		close(start)
 		s.done.Wait()
-		closeShared()
 		s.fail(failed)
 		return
 	}
 	for _, j := range s.jobs {
 		for _, w := range j.workers {
 			j.totals = append(j.totals, newTotals(j, j.depth))
-			if w.index == 0 {
+			if w.index == 0 && w.features != nil {
 				j.features = w.features
 			}
 		}
@@ -263,10 +264,14 @@ func (s *stageRun) run(ctx context.Context) {
 	resume := holdCollector()
 	collections, pauses := collectorCycles()
 	s.t0 = s.clock.Now()
+	for _, w := range s.workers {
+		if r := w.job.spec.Runtime; r > 0 {
+			w.endsAt = s.t0 + int64(delayOf(w)+w.job.spec.RampTime+r)
+		}
+	}
 	for _, j := range s.jobs {
 		j.series = newSeries(s.t0+int64(j.spec.RampTime)+int64(j.spec.StartDelay.Min), int64(Interval), len(j.workers))
 	}
-	s.running.Store(int32(len(s.workers)))
 	for range s.workers {
 		start <- s.t0
 	}
@@ -275,7 +280,6 @@ func (s *stageRun) run(ctx context.Context) {
 	s.result.Collector.Cycles += after - collections
 	s.result.Collector.PauseNS += pausesAfter - pauses
 	resume()
-	closeShared()
 	s.finalWindows()
 }
 
@@ -289,11 +293,21 @@ func (s *stageRun) fail(err error) {
 	s.result.Status = report.StatusFailed
 }
 
+// opener makes a worker's queue on the worker's thread.
+type opener func(*worker, engine.Config) (engine.Queue, error)
+
 // queues returns, per job, how its workers come by their queues: each its own, or a place at the one that
-// all share.
-func (s *stageRun) queues() (opens map[*jobRun]func(*worker, engine.Config) (engine.Queue, error), closeAll func()) {
-	opens = map[*jobRun]func(*worker, engine.Config) (engine.Queue, error){}
+// all share; and what frees the shared ones.
+func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
+	opens := map[*jobRun]opener{}
 	var queues []*shared.Queue
+	closeAll := func() error {
+		var errs []error
+		for _, q := range queues {
+			errs = append(errs, q.Close())
+		}
+		return errors.Join(errs...)
+	}
 	for _, j := range s.jobs {
 		if !j.spec.SharedQueue {
 			opens[j] = func(w *worker, cfg engine.Config) (engine.Queue, error) {
@@ -303,22 +317,24 @@ func (s *stageRun) queues() (opens map[*jobRun]func(*worker, engine.Config) (eng
 			}
 			continue
 		}
-		q := shared.New(shared.Options{
-			Lock: j.spec.QueueLock, Members: len(j.workers), Now: s.clock.Now,
+		q, err := shared.New(shared.Options{
+			Lock: j.spec.QueueLock, Members: len(j.workers), Config: j.workers[0].config, StateDir: lock.StateDir(s.o.Env), Now: s.clock.Now,
 			Open: func(cfg engine.Config) (engine.Queue, error) {
 				q, err := catalog.Open(j.choice.Name, cfg, j.workers[0].targets)
 				j.features = q.Features
 				return q.Queue, err
 			},
 		})
-		queues = append(queues, q)
-		opens[j] = func(w *worker, cfg engine.Config) (engine.Queue, error) { return q.Join(w.index, cfg) }
-	}
-	return opens, func() {
-		for _, q := range queues {
-			q.Close()
+		if err != nil {
+			return nil, nil, errors.Join(err, closeAll())
 		}
+		queues = append(queues, q)
+		for i, w := range j.workers {
+			w.config.Buffers = q.Buffers(i)
+		}
+		opens[j] = func(w *worker, cfg engine.Config) (engine.Queue, error) { return q.Join(w.index) }
 	}
+	return opens, closeAll, nil
 }
 
 // holdCollector collects garbage now and keeps the collector away from the measured windows, unless memory
@@ -406,7 +422,6 @@ func (s *stageRun) giveUp() {
 			w.lost = true
 		}
 	}
-	s.stuck = true
 	s.fail(fault.New(fault.ExitIO, "DEVICE_HANGS", "look at the kernel's log; the I/O stays in flight until the device answers or is reset",
 		"%d workers did not come back from the kernel within %v of the end", n, stuckAfter))
 }
@@ -506,12 +521,4 @@ func (w *worker) wait(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// errQueue joins an error of the queue itself with where it happened.
-func (w *worker) errQueue() error {
-	if w.failure.err == nil {
-		return nil
-	}
-	return errors.Join(fmt.Errorf("worker %d of job %s", w.index, w.job.spec.Name), w.failure.err)
 }

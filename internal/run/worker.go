@@ -1,18 +1,21 @@
 package run
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/engine/target"
+	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/hist"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/kernel/mem"
-	"github.com/blkmeter/blkmeter/workloads/content"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
 )
 
@@ -35,19 +38,28 @@ type worker struct {
 	endAt  int64 // when no more I/O is started
 	spent  bool  // the pattern is at its end, or an error ended the job's work
 	stop   *atomic.Bool
-	filler *content.Filler // nil when the job writes nothing
 
 	// What the loop touches once per window or never.
 	box     mailbox
 	timing  timing
 	config  engine.Config
 	job     *jobRun
-	index   int
-	cpu     int // pinned to; -1 not pinned
-	cpus    []int
+	index   int // among the job's clones
+	place   place
+	targets []*target.Target // by pattern.IO.File
 	arena   *mem.Arena
 	failure failure
 	outcome outcome
+
+	features   []string // what the kernel gave the queue
+	reapMax    int      // most completions per reap
+	regionLow  int64    // of the first target
+	regionHigh int64
+
+	// Read by the conductor while the worker runs.
+	endsAt int64       // the time limit, ns of the run's clock; 0 none. Written before the start.
+	ended  atomic.Bool // the worker has left the loop and its figures are the conductor's
+	lost   bool        // it never did; written by the conductor
 }
 
 // slot is one I/O in flight.
@@ -72,9 +84,8 @@ type timing struct {
 	ramping   bool
 	measured  int64 // when the measured window really started for this worker
 	ended     int64
-	usage     cpu.Usage // at measured
-	syscalls  uint64    // at measured
-	lockWait  int64
+	usage     cpu.Usage       // at measured
+	counters  engine.Counters // at measured
 }
 
 // failure is the first error that a worker met.
@@ -90,10 +101,8 @@ type failure struct {
 
 // outcome is what a worker reports beside its windows.
 type outcome struct {
-	usage    cpu.Usage
-	syscalls uint64
-	lockWait int64
-	overflow uint64
+	usage    cpu.Usage       // inside the measured window
+	counters engine.Counters // likewise, except the longest waits
 	threadID int
 }
 
@@ -175,9 +184,6 @@ func (w *worker) fill() int {
 		req := engine.Request{Offset: io.Offset, Length: io.Length, Slot: s, File: io.File, Op: engine.Op(io.Op)}
 		reqs[i] = req
 		w.slots[s].req = req
-		if io.Op == pattern.OpWrite {
-			w.filler.Fill(w.config.Buffer(s)[:io.Length], io.Offset)
-		}
 	}
 	return w.held + n
 }
@@ -310,19 +316,19 @@ func (w *worker) measureFrom() {
 	if err == nil {
 		w.timing.usage = usage
 	}
-	c := w.queue.Counters()
-	w.timing.syscalls, w.timing.lockWait = c.Syscalls, c.LockWaitNS
+	w.timing.counters = w.queue.Counters()
 }
 
 // prepare makes everything the loop needs, on the thread that will run it, so that memory is near its CPU
 // and the ring belongs to its submitter. It leaves the goroutine locked to the thread for good: the thread,
 // with its affinity, ends with it.
-func (w *worker) prepare(open func(engine.Config) (engine.Queue, error)) error {
+func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)) error {
 	runtime.LockOSThread()
 	w.outcome.threadID = cpu.ThreadID()
-	if w.cpus != nil {
-		if err := cpu.SetAffinity(w.cpus); err != nil {
-			return fmt.Errorf("pinning worker %d of job %s to CPUs %v: %w", w.index, w.job.spec.Name, w.cpus, err)
+	if w.place.cpus != nil {
+		if err := cpu.SetAffinity(w.place.cpus); err != nil {
+			return fault.Wrap(err, fault.ExitUsage, "CPU_PIN", "taskset -p $$ shows the CPUs this process may use",
+				"cannot pin worker %d of job %s to CPUs %v", w.index, w.job.spec.Name, w.place.cpus)
 		}
 	}
 	depth := w.config.Depth
@@ -334,9 +340,7 @@ func (w *worker) prepare(open func(engine.Config) (engine.Queue, error)) error {
 		w.arena = arena
 		w.config.Buffers = arena.Bytes()
 	}
-	if w.filler != nil {
-		w.filler.Prepare(w.config.Buffers)
-	}
+	fillRandom(w.config.Buffers, w.job.seed+uint64(w.index))
 	w.slots = make([]slot, depth)
 	w.free = make([]uint32, depth)
 	for i := range w.free {
@@ -344,14 +348,23 @@ func (w *worker) prepare(open func(engine.Config) (engine.Queue, error)) error {
 	}
 	w.ios = make([]pattern.IO, depth)
 	w.reqs = make([]engine.Request, depth)
-	w.box.init(w.job, depth)
-	w.win = w.box.first
-	queue, err := open(w.config)
+	w.done = make([]engine.Completion, w.reapMax)
+	w.win = newWindow(w.job, depth)
+	w.box.empty.Store(newWindow(w.job, depth))
+	queue, err := open(w, w.config)
 	if err != nil {
 		return fmt.Errorf("worker %d of job %s: %w", w.index, w.job.spec.Name, err)
 	}
 	w.queue = queue
 	return nil
+}
+
+// fillRandom fills buf with bytes that do not compress.
+func fillRandom(buf []byte, seed uint64) {
+	for i := 0; i+8 <= len(buf); i += 8 {
+		seed += 0x9e3779b97f4a7c15
+		binary.LittleEndian.PutUint64(buf[i:], mix(seed))
+	}
 }
 
 // hugeFrom is the arena size from which huge pages save more TLB misses than they waste memory.
@@ -365,6 +378,11 @@ func (w *worker) runFrom(t0 int64) {
 	if !w.timing.ramping {
 		w.flipAt += w.timing.interval
 	}
+	w.endAt = math.MaxInt64
+	if w.endsAt != 0 {
+		w.endAt = w.endsAt
+	}
+	w.timing.interval = int64(Interval)
 	w.win.start = t0
 	w.timing.measured = t0
 	w.measureFrom()
@@ -382,9 +400,10 @@ func (w *worker) runFrom(t0 int64) {
 		w.outcome.usage = usage.Sub(w.timing.usage)
 	}
 	c := w.queue.Counters()
-	w.outcome.syscalls = c.Syscalls - w.timing.syscalls
-	w.outcome.lockWait = c.LockWaitNS - w.timing.lockWait
-	w.outcome.overflow = c.Overflows
+	c.Syscalls -= w.timing.counters.Syscalls
+	c.LockWaitNS -= w.timing.counters.LockWaitNS
+	c.LockAcquires -= w.timing.counters.LockAcquires
+	w.outcome.counters = c
 }
 
 // close frees the queue and the buffers. Nothing is in flight any more.
@@ -455,12 +474,6 @@ func (w *window) reset() {
 type mailbox struct {
 	full  atomic.Pointer[window]
 	empty atomic.Pointer[window]
-	first *window
-}
-
-func (b *mailbox) init(j *jobRun, depth int) {
-	b.first = newWindow(j, depth)
-	b.empty.Store(newWindow(j, depth))
 }
 
 // swap posts full and returns an empty window, or returns nil when there is none yet.

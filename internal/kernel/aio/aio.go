@@ -68,11 +68,13 @@ type ring struct {
 
 // Context is one AIO context with room for a number of requests.
 type Context struct {
-	id       uintptr
-	ring     *ring
-	events   []Event
-	Syscalls uint64 // io_submit and io_getevents calls
-	ts       *unix.Timespec
+	id     uintptr
+	ring   *ring
+	events []Event
+	ts     *unix.Timespec
+
+	// Calls of io_submit and of io_getevents, apart because two threads may count on a shared context.
+	SubmitCalls, WaitCalls uint64
 }
 
 // New makes a context for depth requests in flight. EAGAIN means that the system-wide limit
@@ -99,7 +101,7 @@ func (c *Context) UserReap() bool { return c.ring != nil }
 // is full. The pointed-to control blocks must stay in place only during the call.
 func (c *Context) Submit(cbs []*IOCB) (int, error) {
 	for {
-		c.Syscalls++
+		c.SubmitCalls++
 		n, _, errno := syscall.Syscall(unix.SYS_IO_SUBMIT, c.id, uintptr(len(cbs)), uintptr(unsafe.Pointer(unsafe.SliceData(cbs))))
 		runtime.KeepAlive(cbs)
 		switch errno {
@@ -142,7 +144,7 @@ func (c *Context) Wait(out []Event, min int, timeout time.Duration) (int, error)
 		*c.ts = unix.NsecToTimespec(int64(timeout))
 		ts = c.ts
 	}
-	c.Syscalls++
+	c.WaitCalls++
 	n, _, errno := syscall.Syscall6(unix.SYS_IO_GETEVENTS, c.id, uintptr(min), uintptr(len(out)),
 		uintptr(unsafe.Pointer(unsafe.SliceData(out))), uintptr(unsafe.Pointer(ts)), 0)
 	if errno != 0 && errno != syscall.EINTR {

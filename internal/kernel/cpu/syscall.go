@@ -20,3 +20,10 @@ func Current() (cpu, node int) {
 
 // Yield lets another thread of the same priority run on this CPU (sched_yield(2)).
 func Yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+
+// Wake interrupts the system call in which a thread of this process waits: the call ends with EINTR, or with
+// what it has so far. It sends SIGURG, which the Go runtime uses for the same purpose and otherwise ignores.
+// A thread that does not wait, or waits uninterruptibly, is not disturbed.
+func Wake(threadID int) {
+	unix.RawSyscall(unix.SYS_TGKILL, uintptr(unix.Getpid()), uintptr(threadID), uintptr(unix.SIGURG))
+}

@@ -1,0 +1,288 @@
+package run
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+
+	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/engine/shared"
+	"github.com/blkmeter/blkmeter/engine/target"
+	"github.com/blkmeter/blkmeter/internal/device"
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+	"github.com/blkmeter/blkmeter/internal/stats"
+	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+func newResult(o Options, plan *workloads.Plan) *report.Result {
+	return &report.Result{
+		Schema: report.Schema, Tool: o.Tool, Command: o.Command, Status: report.StatusDone, IntervalNS: int64(Interval),
+		Targets: []report.Target{}, Jobs: []report.Job{},
+		Globals: orEmpty(plan.Globals), Warnings: orEmpty(slices.Clone(plan.Warnings)),
+	}
+}
+
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+// describe notes the circumstances of the run.
+func (c *conductor) describe() {
+	h := device.ReadHost(c.o.Root, c.topo)
+	c.result.Host = report.Host{
+		Name: h.Name, Kernel: h.Kernel, Arch: h.Arch, CPUModel: h.CPUModel, CPUs: h.CPUs, Cores: h.Cores, NUMANodes: h.NUMANodes,
+		Governor: h.Governor, MemoryBytes: h.MemoryBytes, Virtualized: h.Virtualized, ClockSource: h.ClockSource,
+		GOMAXPROCS: runtime.GOMAXPROCS(0), Root: h.Root, UringDisabled: h.UringDisabled, MemlockBytes: h.MemlockBytes,
+		OpenFilesLimit: h.OpenFilesLimit,
+	}
+	c.result.Clock = report.Clock{
+		Source: c.clock.Source(), Reason: c.clock.Reason(), CostNS: c.clock.CostNS(), Stamps: "batch", TicksPerUS: c.clock.TicksPerMicrosecond(),
+	}
+	for _, j := range c.jobs {
+		if !j.spec.Direct && j.choice.Name != "null" {
+			c.warn("BUFFERED", fmt.Sprintf("job %s goes through the page cache, so its figures are the memory's as well as the device's", j.spec.Name),
+				"use --direct=1")
+		}
+	}
+}
+
+// describeTarget makes the report of a target.
+func describeTarget(t *target.Target, scratch bool) report.Target {
+	f := t.Facts()
+	r := report.Target{
+		Path: t.Path(), Resolved: t.Resolved(), Kind: string(t.Kind()), Major: t.DevT().Major, Minor: t.DevT().Minor,
+		SizeBytes: t.SizeBytes(), LogicalBytes: t.LogicalBytes(), PhysicalBytes: f.PhysicalBytes,
+		MemAlignBytes: t.MemAlign(), OffsetAlign: t.OffsetAlign(), Filesystem: t.FileSystem().Type, Device: f.Disk,
+		Stack: orEmpty(t.Stack()), Model: f.Model, Firmware: f.Firmware, Transport: f.Transport, Scheduler: f.Scheduler,
+		HardwareQueues: len(f.Queues), Tags: f.Tags, NrRequests: f.NrRequests, Rotational: f.Rotational, WriteCache: f.WriteCache,
+		IOPoll: f.IOPoll, NUMANode: f.NUMANode, Settings: f.Settings, Notes: orEmpty(f.Notes), QueueMap: []report.QueueCPUs{},
+		Scratch: scratch, DirectIO: t.Direct(), ExclusiveDevice: t.Exclusive(),
+	}
+	for _, q := range f.Queues {
+		r.QueueMap = append(r.QueueMap, report.QueueCPUs{HCTX: q.HCTX, Type: q.Type, Tags: q.Tags, CPUs: q.CPUs})
+	}
+	return r
+}
+
+// readCounters notes what the kernel has counted so far for the devices under the targets.
+func (c *conductor) readCounters() {
+	c.before = map[blk.DevT]device.Counters{}
+	for _, t := range c.targets {
+		if n, err := device.ReadCounters(c.o.Root, t.DevT()); err == nil && !t.DevT().IsZero() {
+			c.before[t.DevT()] = n
+		}
+	}
+	c.countedAt = c.clock.Now()
+}
+
+// reportJob adds a finished job to the Result.
+func (c *conductor) reportJob(j *jobRun, startedAt int64) {
+	s := j.spec
+	out := report.Job{
+		Name: s.Name, Description: s.Description, GroupID: j.group, Grouped: s.GroupReporting, Options: orEmpty(s.Options),
+		Spec: c.specOf(j), Decisions: orEmpty(j.decisions), Workers: []report.Worker{}, Series: []report.Interval{},
+	}
+	if j.series != nil {
+		out.Series = orEmpty(j.series.closed)
+	}
+	for i, w := range j.workers {
+		if i >= len(j.totals) {
+			break // the stage never started
+		}
+		out.Workers = append(out.Workers, c.reportWorker(j, w, j.totals[i], startedAt))
+	}
+	stats, err := report.Merge(out.Workers, out.Series)
+	if err != nil {
+		c.warn("MERGE", fmt.Sprintf("job %s: %v", s.Name, err), "")
+	}
+	out.Stats = stats
+	if s.SharedQueue {
+		out.Fairness = fairness(j)
+	}
+	c.result.Jobs = append(c.result.Jobs, out)
+	if out.Error != nil && c.result.Error == nil {
+		c.result.Error = out.Error
+		c.result.Status = report.StatusFailed
+		c.result.ExitCode = fault.ExitIO
+	}
+}
+
+func (c *conductor) reportWorker(j *jobRun, w *worker, t *totals, startedAt int64) report.Worker {
+	r := report.Worker{
+		Index: w.index, CPU: w.place.cpu, CPUs: orEmpty(w.place.cpus), HCTX: w.place.hctx, NUMANode: w.place.node,
+		ThreadID: w.outcome.threadID, RegionLow: w.regionLow, RegionHigh: w.regionHigh,
+		LockWaitNS: w.outcome.counters.LockWaitNS, SeenOnCPUs: []report.CountBucket{}, Stats: t.stats(w, startedAt),
+	}
+	for cpu, n := range t.seenOn {
+		r.SeenOnCPUs = append(r.SeenOnCPUs, report.CountBucket{Value: cpu, Count: n})
+	}
+	slices.SortFunc(r.SeenOnCPUs, func(a, b report.CountBucket) int { return a.Value - b.Value })
+	r.Error = c.errorOf(j, w)
+	return r
+}
+
+// errorOf tells a worker's first error in words, unless the job tolerates it.
+func (c *conductor) errorOf(j *jobRun, w *worker) *report.Error {
+	f := &w.failure
+	switch {
+	case w.lost:
+		return &report.Error{Code: "DEVICE_HANGS", Sentence: fmt.Sprintf("worker %d of job %s did not come back from the kernel", w.index, j.spec.Name)}
+	case f.err != nil:
+		e := fault.Of(f.err)
+		return &report.Error{Code: e.Code, Sentence: fmt.Sprintf("job %s, worker %d: %v", j.spec.Name, w.index, f.err), Hint: e.Hint}
+	case f.errno == 0 || j.toleratesError(f.op, f.errno):
+		return nil
+	}
+	code, hint := explainErrno(f)
+	path := w.targets[f.file].Path()
+	what := f.errno.Error()
+	if f.short {
+		what = "nothing was transferred, as if the target ended there"
+	}
+	sentence := fmt.Sprintf("job %s: %s of %d bytes at offset %d of %s failed: %s", j.spec.Name, f.op, f.length, f.offset, path, what)
+	if f.op >= engine.OpSync {
+		sentence = fmt.Sprintf("job %s: %s of %s failed: %s", j.spec.Name, f.op, path, what)
+	}
+	return &report.Error{Code: code, Sentence: sentence, Hint: hint, Errno: int(f.errno)}
+}
+
+func (c *conductor) specOf(j *jobRun) report.Spec {
+	s := j.spec
+	spec := report.Spec{
+		RW: s.RW.String(), Targets: []int{}, Engine: j.choice.Name, IODepth: j.depth, NumJobs: s.NumJobs, Direct: s.Direct,
+		RuntimeNS: int64(s.Runtime), RampNS: int64(s.RampTime), TimeBased: s.TimeBased, Queue: "multi", Seed: j.seed,
+		MixReadPercent: s.MixReadPercent, RandomMap: s.RW.Random() && !s.NoRandomMap, ContinueOnError: s.ContinueOnError,
+		LatencyTargetNS: int64(s.LatencyTarget), LatencyWindowNS: int64(s.LatencyWindow), LatencyPercent: s.LatencyPercentile,
+		EngineFeatures: orEmpty(j.features),
+	}
+	if s.SharedQueue {
+		spec.Queue, spec.QueueLock = "single", s.QueueLock
+	}
+	if s.BatchSubmitSet {
+		spec.BatchSubmit = s.BatchSubmit
+	}
+	spec.BatchCompleteMin = 1
+	if s.BatchCompleteSet {
+		spec.BatchCompleteMin, spec.BatchCompleteMax = s.BatchCompleteMin, s.BatchCompleteMax
+	}
+	for d := range spec.BlockMinBytes {
+		if s.RW.Does(workloads.Direction(d)) {
+			spec.BlockMinBytes[d], spec.BlockMaxBytes[d] = int64(s.BS[d].Min), int64(s.BS[d].Max)
+		}
+		spec.RateIOPS[d] = int64(s.RateIOPS[d])
+	}
+	for i, w := range j.workers {
+		if i == 0 {
+			spec.OffsetBytes, spec.SizeBytes = w.regionLow, w.regionHigh-w.regionLow
+		}
+		for _, t := range w.targets {
+			if k := c.targetIndex(t); k >= 0 && !slices.Contains(spec.Targets, k) {
+				spec.Targets = append(spec.Targets, k)
+			}
+		}
+	}
+	return spec
+}
+
+// fairness tells how a shared queue's lock served the workers.
+func fairness(j *jobRun) *report.Fairness {
+	f := &report.Fairness{Lock: j.spec.QueueLock, TagsTotal: j.depth * len(j.workers), HonestSentence: shared.Sentence}
+	var ios []float64
+	total := 0.0
+	for i, w := range j.workers {
+		n := 0.0
+		if i < len(j.totals) {
+			for op := range j.totals[i].ops {
+				n += float64(j.totals[i].ops[op].ios)
+			}
+		}
+		ios = append(ios, n)
+		total += n
+		q := w.outcome.counters
+		f.LockWaitNS += q.LockWaitNS
+		f.LockAcquires += int64(q.LockAcquires)
+		f.WaitMaxNS = max(f.WaitMaxNS, q.LockWaitMaxNS)
+		f.LongestGapNS = max(f.LongestGapNS, q.LockGapMaxNS)
+	}
+	f.Jain = stats.Jain(ios)
+	if total > 0 {
+		f.WaitPerIONS = float64(f.LockWaitNS) / total
+	}
+	return f
+}
+
+// finish closes the books: the kernel's counters, the clock's drift, what could mislead.
+func (c *conductor) finish(ctx context.Context, startedAt int64) {
+	now := c.clock.Now()
+	c.result.EndedAt = c.clock.At(now)
+	c.result.ElapsedNS = now - startedAt
+	c.result.Clock.DriftPPM = c.clock.DriftPPM()
+	c.compareWithKernel()
+	if c.result.Collector.Cycles > 0 {
+		c.warn("COLLECTOR", fmt.Sprintf("Go's collector ran %d times inside measured windows", c.result.Collector.Cycles), "report this with the command line: the loop allocates nothing")
+	}
+	if ctx.Err() != nil && c.result.Status == report.StatusDone {
+		c.result.Status = report.StatusInterrupted
+		c.result.ExitCode = fault.ExitInterrupted
+		c.result.Error = &report.Error{Code: "INTERRUPTED", Sentence: "the run was ended by a signal; the figures are those until then"}
+	}
+}
+
+// compareWithKernel sets the kernel's own counters beside ours.
+func (c *conductor) compareWithKernel() {
+	for i := range c.result.Targets {
+		r := &c.result.Targets[i]
+		devT := blk.DevT{Major: r.Major, Minor: r.Minor}
+		before, ok := c.before[devT]
+		if !ok {
+			continue
+		}
+		after, err := device.ReadCounters(c.o.Root, devT)
+		if err != nil {
+			continue
+		}
+		d := after.Since(before)
+		r.Kernel = &report.KernelCounters{
+			ReadIOs: d.ReadIOs, ReadMerges: d.ReadMerges, ReadBytes: d.ReadBytes, ReadTicksMS: d.ReadTicksMS,
+			WriteIOs: d.WriteIOs, WriteMerges: d.WriteMerges, WriteBytes: d.WriteBytes, WriteTicksMS: d.WriteTicksMS,
+			TrimIOs: d.DiscardIOs, TrimBytes: d.DiscardBytes, FlushIOs: d.FlushIOs, InQueueMS: d.InQueueMS, IOTicksMS: d.IOTicksMS,
+			WindowNS: c.clock.Now() - c.countedAt,
+		}
+		c.mismatch(r, devT, d)
+	}
+}
+
+// mismatch warns when the kernel counted fewer bytes at the device than workers transferred, or, on a device
+// that nobody else should use, more.
+func (c *conductor) mismatch(r *report.Target, devT blk.DevT, d device.Counters) {
+	var ours [3]float64
+	for _, j := range c.jobs {
+		for i, w := range j.workers {
+			if i >= len(j.totals) || !slices.ContainsFunc(w.targets, func(t *target.Target) bool { return t.DevT() == devT }) {
+				continue
+			}
+			for dir := range ours {
+				t := j.totals[i]
+				ours[dir] += float64(t.ops[dir].bytes + t.rampBytes[dir])
+			}
+		}
+	}
+	for dir, kernel := range []int64{d.ReadBytes, d.WriteBytes} {
+		word := workloads.Direction(dir).String()
+		switch k := float64(kernel); {
+		case ours[dir] == 0:
+		case k < 0.98*ours[dir]:
+			c.warn("NOT_AT_DEVICE", fmt.Sprintf("%s: the device saw only %.0f %% of the bytes that were %s; the rest never reached it", r.Path, 100*k/ours[dir], map[string]string{"read": "read", "write": "written"}[word]),
+				"blocks that were never written, holes, or a cache answer without the device; write the region first")
+		case r.Kind == "block" && k > 1.02*ours[dir]:
+			c.warn("OTHER_LOAD", fmt.Sprintf("%s: the device saw %.0f %% of the bytes that this run %s; somebody else used it too", r.Path, 100*k/ours[dir], map[string]string{"read": "read", "write": "wrote"}[word]),
+				"stop what else uses the device")
+		}
+	}
+}
