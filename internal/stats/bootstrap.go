@@ -143,11 +143,25 @@ func (d *Distribution) At(p float64) float64 {
 	if math.IsNaN(share) {
 		share = p
 	}
+	edge := 0.5 / float64(len(d.sorted))
+	if share < edge || share > 1-edge {
+		return d.beyond(p)
+	}
 	// Linear between the two nearest replicates.
 	at := clampShare(share, len(d.sorted)) * float64(len(d.sorted)-1)
 	low := int(at)
 	high := min(low+1, len(d.sorted)-1)
 	return d.sorted[low] + (at-float64(low))*(d.sorted[high]-d.sorted[low])
+}
+
+// beyond is At where no replicate reaches: the means of six blocks cannot tell 99.5 %. There the interval is
+// Student's, with the replicates' spread as standard error, and never inside the outermost replicate.
+func (d *Distribution) beyond(p float64) float64 {
+	at := d.Estimate + d.widen(p)*d.spread()
+	if p < 0.5 {
+		return min(at, d.sorted[0])
+	}
+	return max(at, d.sorted[len(d.sorted)-1])
 }
 
 // Interval returns the two-sided interval of the confidence that was asked for.
@@ -163,6 +177,9 @@ func (d *Distribution) IntervalAt(confidence float64) Interval {
 // confidence whose interval does not hold the threshold. Where no replicate reaches the threshold, k of them
 // can only say "below 1/k", and Student's t takes over with the replicates' spread as standard error.
 func (d *Distribution) P(threshold float64) float64 {
+	if threshold == d.Estimate {
+		return 1
+	}
 	first, _ := slices.BinarySearch(d.sorted, threshold)
 	share := clampShare(float64(first)/float64(len(d.sorted)), len(d.sorted))
 	w := distuv.UnitNormal.Quantile(share) - d.bias

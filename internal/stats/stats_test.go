@@ -262,6 +262,30 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
+// TestCoverageOfEarlyLooks: six blocks looked at with 99.5 % must not miss the truth more often than they say.
+func TestCoverageOfEarlyLooks(t *testing.T) {
+	const experiments, n = 3000, 6
+	rng := rand.New(rand.NewPCG(6, 995))
+	missed := 0
+	xs := make([]float64, n)
+	for e := range experiments {
+		for i := range xs {
+			xs[i] = rng.NormFloat64()
+		}
+		d, err := MeanOf(xs, Bootstrap{Resamples: 500, Confidence: 0.995, Seed: uint64(e)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := d.Interval(); i.Low > 0 || i.High < 0 {
+			missed++
+		}
+	}
+	t.Logf("missed %.2f %%", 100*float64(missed)/experiments)
+	if share := float64(missed) / experiments; share > 0.0095 {
+		t.Errorf("a 99.5 %% interval of six blocks misses the truth in %.2f %%", 100*share)
+	}
+}
+
 func TestBlocksNeeded(t *testing.T) {
 	for _, c := range []struct {
 		n                   int
