@@ -86,7 +86,7 @@ type series struct {
 
 type seriesWindow struct {
 	ops     [3]opWindowSum
-	reports int   // workers that reported for the whole of it
+	reports int   // workers that reported for it
 	end     int64 // latest end among them
 	partial bool
 }
@@ -105,10 +105,11 @@ func (s *series) add(w *window) {
 	if w.ramp {
 		return
 	}
-	// A window belongs to the interval in which most of it lies. One that spans several, because the
-	// worker waited for one I/O over a boundary, makes the ones it should have ended partial.
-	first := s.number(w.start)
-	last := max(s.number(w.end-1), first)
+	// A window that spans several intervals, because the worker waited for one I/O over a boundary, counts
+	// in the last of them and makes all of them partial. Flips happen just after their boundary.
+	slack := s.interval / 10
+	first := s.number(w.start + slack)
+	last := max(s.number(w.end-slack), first, s.open)
 	for len(s.windows) <= last {
 		s.windows = append(s.windows, seriesWindow{})
 	}
@@ -135,11 +136,8 @@ func (s *series) add(w *window) {
 	}
 }
 
-// number returns which interval a time lies in. Flips happen just after their boundary, so times are
-// taken to the nearest boundary within a tenth of an interval.
-func (s *series) number(at int64) int {
-	return int(max(at-s.from+s.interval/10, 0) / s.interval)
-}
+// number returns in which interval a time lies.
+func (s *series) number(at int64) int { return int(max(at-s.from, 0) / s.interval) }
 
 // close turns windows for which every worker reported into intervals and lets go of their histograms; with
 // all, those that some workers left early too. It returns the new ones.
@@ -147,29 +145,52 @@ func (s *series) close(all bool) []report.Interval {
 	before := len(s.closed)
 	for s.open < len(s.windows) && (all || s.windows[s.open].reports >= s.workers) {
 		w := &s.windows[s.open]
-		start := int64(s.open) * s.interval
 		length := s.interval
-		if w.end > 0 && w.end-s.from < start+length && s.open == len(s.windows)-1 && all {
-			length = max(w.end-s.from-start, 1)
+		if all && s.open == len(s.windows)-1 {
+			length = max(w.end-s.from-int64(s.open)*s.interval, 1)
 		}
-		iv := report.Interval{StartNS: start, LengthS: float64(length) / 1e9, Partial: w.partial || w.reports < s.workers}
-		for d := range w.ops {
-			o := &w.ops[d]
-			if o.clat == nil {
-				continue
-			}
-			stat := &report.IntervalStat{
-				IOs: int64(o.ios), Bytes: int64(o.bytes), Errors: int64(o.errors),
-				IOPS: float64(o.ios) * 1e9 / float64(length), BW: float64(o.bytes) * 1e9 / float64(length),
-				MeanNS: o.clat.Mean(), P50NS: o.clat.Percentile(50), P99NS: o.clat.Percentile(99), MaxNS: o.clat.Max(),
-			}
-			*[...]**report.IntervalStat{&iv.Read, &iv.Write, &iv.Trim}[d] = stat
+		if length < s.interval/10 && len(s.closed) > 0 {
+			s.extend(w, length)
+		} else {
+			s.closed = append(s.closed, w.interval(int64(s.open)*s.interval, length, s.workers))
 		}
 		*w = seriesWindow{}
-		s.closed = append(s.closed, iv)
 		s.open++
 	}
-	return s.closed[before:]
+	return s.closed[min(before, len(s.closed)):]
+}
+
+// interval makes the report of one window.
+func (w *seriesWindow) interval(start, length int64, workers int) report.Interval {
+	iv := report.Interval{StartNS: start, LengthS: float64(length) / 1e9, Partial: w.partial || w.reports < workers}
+	for d, into := range []**report.IntervalStat{&iv.Read, &iv.Write, &iv.Trim} {
+		o := &w.ops[d]
+		if o.clat == nil {
+			continue
+		}
+		*into = &report.IntervalStat{
+			IOs: int64(o.ios), Bytes: int64(o.bytes), Errors: int64(o.errors),
+			IOPS: float64(o.ios) * 1e9 / float64(length), BW: float64(o.bytes) * 1e9 / float64(length),
+			MeanNS: o.clat.Mean(), P50NS: o.clat.Percentile(50), P99NS: o.clat.Percentile(99), MaxNS: o.clat.Max(),
+		}
+	}
+	return iv
+}
+
+// extend adds the few I/Os that were in flight when the time was over to the last interval: a window of
+// their own would show a rate that never was. Its percentiles stay what they were.
+func (s *series) extend(w *seriesWindow, length int64) {
+	last := &s.closed[len(s.closed)-1]
+	last.LengthS += float64(length) / 1e9
+	for d, st := range []*report.IntervalStat{last.Read, last.Write, last.Trim} {
+		if o := &w.ops[d]; st != nil && o.clat != nil {
+			st.IOs += int64(o.ios)
+			st.Bytes += int64(o.bytes)
+			st.Errors += int64(o.errors)
+			st.MaxNS = max(st.MaxNS, o.clat.Max())
+			st.IOPS, st.BW = float64(st.IOs)/last.LengthS, float64(st.Bytes)/last.LengthS
+		}
+	}
 }
 
 // stats makes the report of one worker's measured window.

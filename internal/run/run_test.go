@@ -1,11 +1,11 @@
 package run
 
 import (
-	"testing"
 	"context"
-	"time"
-	"os"
 	"encoding/json"
+	"os"
+	"testing"
+	"time"
 
 	"github.com/blkmeter/blkmeter/workloads"
 )

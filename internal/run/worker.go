@@ -36,6 +36,7 @@ type worker struct {
 	held   int   // requests at the front of reqs that a full queue did not take
 	flipAt int64 // when the window ends
 	endAt  int64 // when no more I/O is started
+	sync   bool  // the engine does its I/O inside Submit
 	spent  bool  // the pattern is at its end, or an error ended the job's work
 	stop   *atomic.Bool
 
@@ -122,6 +123,9 @@ func (w *worker) loop() error {
 		issue := w.clock.Now()
 		if err != nil {
 			return err
+		}
+		if w.sync {
+			issue = start // the I/O was done inside Submit
 		}
 		w.submitted(n, taken, start, issue)
 
@@ -372,6 +376,8 @@ const hugeFrom = 2 << 20
 
 // runFrom runs the loop from t0 on, and leaves the figures for the conductor.
 func (w *worker) runFrom(t0 int64) {
+	w.timing.interval = int64(Interval)
+	w.sync = w.job.choice.Sync
 	w.timing.measureAt = t0 + int64(w.job.spec.RampTime)
 	w.timing.ramping = w.job.spec.RampTime > 0
 	w.flipAt = w.timing.measureAt
@@ -382,7 +388,6 @@ func (w *worker) runFrom(t0 int64) {
 	if w.endsAt != 0 {
 		w.endAt = w.endsAt
 	}
-	w.timing.interval = int64(Interval)
 	w.win.start = t0
 	w.timing.measured = t0
 	w.measureFrom()
