@@ -22,8 +22,8 @@ type app struct {
 	env    func(string) string
 }
 
-// run executes the command line and returns the exit code.
-func run(a *app) int {
+// execute runs the command line and returns the exit code.
+func execute(a *app) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	root := newRootCommand(a)
@@ -67,5 +67,6 @@ func newRootCommand(a *app) *cobra.Command {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return fault.Usage("BAD_FLAG", "blkmeter help lists the commands; blkmeter COMMAND --help its flags", "%v", err)
 	})
+	cmd.AddCommand(newRunCommand(a), newProbeCommand(a))
 	return cmd
 }

@@ -7,7 +7,7 @@ import (
 )
 
 func main() {
-	os.Exit(run(&app{
+	os.Exit(execute(&app{
 		args: os.Args, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv,
 	}))
 }

@@ -37,7 +37,7 @@ func ReadHost(root Root, t Topology) Host {
 	h := Host{
 		Name: root.read("proc/sys/kernel/hostname"), Kernel: root.read("proc/sys/kernel/osrelease"), Arch: runtime.GOARCH,
 		CPUs: len(t.CPUs), Cores: t.Cores(), NUMANodes: len(t.Nodes), Governor: Governor(root, t),
-		MemoryBytes:   memoryBytes(root),
+		MemoryBytes:   MemoryBytes(root),
 		ClockSource:   root.read("sys/devices/system/clocksource/clocksource0/current_clocksource"),
 		Root:          os.Geteuid() == 0,
 		UringDisabled: int(root.readInt(-1, "proc/sys/kernel/io_uring_disabled")),
@@ -97,7 +97,8 @@ func hypervisor(root Root, guest bool) string {
 	return ""
 }
 
-func memoryBytes(root Root) int64 {
+// MemoryBytes returns the size of the memory, 0 when /proc does not tell.
+func MemoryBytes(root Root) int64 {
 	fs, err := procfs.NewFS(root.Path("proc"))
 	if err != nil {
 		return 0
