@@ -222,6 +222,9 @@ func outerObjects(data []byte) int {
 func (r *Result) check() error {
 	for i := range r.Jobs {
 		j := &r.Jobs[i]
+		if j.GroupID < 0 || j.GroupID >= len(r.Jobs) {
+			return fmt.Errorf("job %q is in group %d of a run with %d jobs", j.Name, j.GroupID, len(r.Jobs))
+		}
 		for _, t := range j.Spec.Targets {
 			if t < 0 || t >= len(r.Targets) {
 				return fmt.Errorf("job %q uses target %d of %d", j.Name, t, len(r.Targets))

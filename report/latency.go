@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -105,6 +106,34 @@ func (l *Latency) Decode() (*hdrhistogram.Histogram, error) {
 		return nil, fmt.Errorf("histogram: %w", err)
 	}
 	return h, nil
+}
+
+// Buckets returns the buckets that hold samples, in ascending order: the lowest value that falls into a
+// bucket, in ns, and how many samples did. Below 2048 ns a bucket is one value; above, it is less than
+// 0.1 % wide, and its bounds are multiples of a power of two.
+func (l *Latency) Buckets() (iter.Seq2[int64, int64], error) {
+	h, err := l.Decode()
+	if err != nil {
+		return nil, err
+	}
+	counts := h.Export().Counts
+	return func(yield func(lowestNS, count int64) bool) {
+		for i, n := range counts {
+			if n != 0 && !yield(lowestOf(i), n) {
+				return
+			}
+		}
+	}, nil
+}
+
+// lowestOf returns the lowest value of the bucket with index i: 2048 buckets of one value, then 1024 for
+// each further power of two.
+func lowestOf(i int) int64 {
+	const half = 1024
+	if i < 2*half {
+		return int64(i)
+	}
+	return int64(half+i%half) << (i/half - 1)
 }
 
 // checkGeometry reads the header of an encoded histogram: 8 bytes (cookie, compressed length), then,

@@ -160,6 +160,26 @@ func TestLatencyOfStaysBetweenTheExtremes(t *testing.T) {
 	})
 }
 
+func TestBucketsHoldWhatWasRecorded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := rapid.Int64Range(0, report.HistogramHighestNS).Draw(t, "value")
+		buckets, err := latencyOf([]int64{v}).Buckets()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found int
+		for lowest, n := range buckets {
+			if lowest > v || float64(v-lowest) > 0.001*float64(v) || n != 1 {
+				t.Fatalf("%d is in a bucket from %d with %d samples", v, lowest, n)
+			}
+			found++
+		}
+		if found != 1 {
+			t.Fatalf("%d is in %d buckets", v, found)
+		}
+	})
+}
+
 // latencyOf makes a Latency of exact samples.
 func latencyOf(values []int64) *report.Latency {
 	h := report.NewHistogram()

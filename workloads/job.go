@@ -148,6 +148,7 @@ type Job struct {
 	RWSkipBytes      int64  // rw=..:N for sequential kinds: bytes skipped after each I/O
 	Sequencer        string // rw_sequencer: "sequential" or "identical"
 	Direct           bool
+	DirectAssumed    bool   // Direct is blkmeter's choice: nobody asked for direct or buffered I/O
 	SyncMode         string // sync=: "", "sync", "dsync"
 	MixReadPercent   int    // rwmixread
 	NoRandomMap      bool
@@ -218,6 +219,8 @@ type Job struct {
 	RateProcess string // "linear", "poisson"
 	RateCycle   time.Duration
 
+	RateIgnoreThinktime bool
+
 	// Latency control.
 	LatencyTarget     time.Duration
 	LatencyWindow     time.Duration
@@ -242,6 +245,26 @@ type Job struct {
 	Destroy           string // --destroy=NAME, the last path element of the resolved target
 	AllowFileCreate   bool
 	AllowMountedWrite bool // accepted; the guard never lets it through
+
+	// Files, checks, reports, and the rest of fio's language; see spec.go.
+	Layout       Layout
+	Verify       Verify
+	Logs         Logs
+	Stats        Stats
+	Zones        Zones
+	Flow         Flow
+	Replay       Replay
+	SteadyState  SteadyState
+	CmdPrio      Priority
+	NUMACPUNodes string // as typed
+	NUMAMemory   string // as typed
+	Overlap      bool   // serialize_overlap: never two I/Os in flight on one block
+	RWFAtomic    bool   // atomic: writes carry RWF_ATOMIC
+	Uncached     bool   // buffered I/O does not stay in the page cache
+	WriteHint    string // expected lifetime of written data
+	EndSyncFS    bool
+	RampBytes    Amount // ramp_size: the ramp also lasts until so much was transferred
+	Thread       bool   // fio's thread=1; workers are threads either way
 
 	// Where it came from, for messages.
 	File string
@@ -296,7 +319,23 @@ func DefaultJob() Job {
 		Thinktime:   Thinktime{Blocks: 1, Type: "complete"},
 		RateProcess: "linear", RateCycle: time.Second,
 		LatencyPercentile: 100, ExitWhat: "group", ContinueOnError: "none", AllowFileCreate: true,
+		Layout: Layout{CreateFsync: true, Fallocate: "native", Invalidate: true, FadviseHint: "1"},
+		Verify: Verify{Do: true, StateSave: true, HeaderSeed: true, WriteSequence: true, Policy: "completed", TrimVerifyZero: true},
+		Logs:   Logs{Window: "avg", PerJob: true},
+		Stats: Stats{
+			ClatPercentiles: true, Percentiles: DefaultPercentiles(), DiskUtil: true,
+			BWWindow: 500 * time.Millisecond, IOPSWindow: 500 * time.Millisecond,
+			SignificantDigits: 4, KBBase: 1024, Unified: "none",
+		},
+		Zones:       Zones{Mode: "none"},
+		Replay:      Replay{Scale: 1, TimeScale: 100},
+		SteadyState: SteadyState{Metric: "iops_slope", Limit: 0.01, Percent: true, Interval: time.Second},
 	}
+}
+
+// DefaultPercentiles lists the percentiles that fio reports.
+func DefaultPercentiles() []float64 {
+	return []float64{1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.5, 99.9, 99.95, 99.99}
 }
 
 // Plan is everything a run is to do: jobs in order, with the command line's or files' globals for the

@@ -77,8 +77,12 @@ func TestRowCountsLoseNothing(t *testing.T) {
 			}
 			low, high = min(low, v), max(high, v)
 		}
+		buckets, err := report.LatencyOf(h, int64(len(values)), low, high, 0, 0, 0).Buckets()
+		if err != nil {
+			t.Fatal(err)
+		}
 		var sum int64
-		for _, n := range rowCounts(h, edges(low, high)) {
+		for _, n := range rowCounts(buckets, edges(low, high)) {
 			sum += n
 		}
 		if sum != int64(len(values)) {

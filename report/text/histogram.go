@@ -1,10 +1,9 @@
 package text
 
 import (
+	"iter"
 	"math"
 	"strings"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/blkmeter/blkmeter/report"
 )
@@ -49,19 +48,16 @@ func edges(low, high int64) []float64 {
 	return rows
 }
 
-// row counts the samples of h at or above each edge and below the next. A bucket of h that an edge cuts
-// belongs to the row of its lowest value: it is at most 0.1 % wide.
-func rowCounts(h *hdrhistogram.Histogram, rows []float64) []int64 {
+// rowCounts counts the samples at or above each edge and below the next. A bucket that an edge cuts belongs
+// to the row of its lowest value.
+func rowCounts(buckets iter.Seq2[int64, int64], rows []float64) []int64 {
 	counts := make([]int64, len(rows))
 	i := 0
-	for _, bar := range h.Distribution() {
-		if bar.Count == 0 {
-			continue
-		}
-		for i+1 < len(rows) && float64(bar.From) >= rows[i+1] {
+	for lowest, n := range buckets {
+		for i+1 < len(rows) && float64(lowest) >= rows[i+1] {
 			i++
 		}
-		counts[i] += bar.Count
+		counts[i] += n
 	}
 	return counts
 }
@@ -82,11 +78,11 @@ func (p *page) histogram(columns []column) error {
 	rows := edges(low, high)
 	counts := make([][]int64, len(columns))
 	for i, c := range columns {
-		h, err := c.latency.Decode()
+		buckets, err := c.latency.Buckets()
 		if err != nil {
 			return err
 		}
-		counts[i] = rowCounts(h, rows)
+		counts[i] = rowCounts(buckets, rows)
 	}
 
 	const label, share = 9, 7 // "   470 us", "  45.20"

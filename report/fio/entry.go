@@ -1,0 +1,285 @@
+package fio
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"unicode"
+
+	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+// entry is what fio reports as one job: a clone, or all clones of a reporting group together.
+type entry struct {
+	name        string
+	description string
+	groupID     int
+	members     int
+	pid         int
+	startMS     int64 // since 1970
+	errno       int
+	problem     string
+	options     []workloads.Option // of the last member
+	dirs        [workloads.Directions]direction
+	sync        syncs
+	runtimeMS   int64 // sum over members
+
+	userMS, sysMS float64
+	switches      int64
+	major, minor  int64
+
+	depth, submit, complete levels
+	spans                   spans
+
+	continueOnError bool
+	errors          int64
+	firstErrno      int
+
+	spec *report.Spec // of the last member
+}
+
+// direction is one direction's share of an entry.
+type direction struct {
+	bytes, runtimeMS int64
+	issued, short    int64
+	slat, clat, lat  latency
+	bw, iops         rate // KiB/s; 1/s
+}
+
+// bytesPerS is the bandwidth.
+func (d *direction) bytesPerS() int64 { return perSecond(d.bytes, d.runtimeMS) }
+
+// add merges o into d: counts and samples add up, the runtime is the longest.
+func (d *direction) add(o *direction) {
+	d.bytes += o.bytes
+	d.runtimeMS = max(d.runtimeMS, o.runtimeMS)
+	d.issued += o.issued
+	d.short += o.short
+	d.slat.add(&o.slat)
+	d.clat.add(&o.clat)
+	d.lat.add(&o.lat)
+	d.bw.add(&o.bw)
+	d.iops.add(&o.iops)
+}
+
+// syncs is an entry's fsync and fdatasync calls.
+type syncs struct {
+	n   int64
+	lat latency
+}
+
+// levels counts in seven classes, and in all.
+type levels struct {
+	classes [7]int64
+	total   int64
+}
+
+// percent returns the classes' shares of all; what is there shows as 0.1 at least.
+func (l *levels) percent(all int64) [7]float64 {
+	var shares [7]float64
+	for i, n := range l.classes {
+		shares[i] = atLeast(0.1, n, all)
+	}
+	return shares
+}
+
+// atLeast is the percentage that n is of all; when there is any, no less than least.
+func atLeast(least float64, n, all int64) float64 {
+	if n == 0 || all == 0 {
+		return 0
+	}
+	return max(least, 100*float64(n)/float64(all))
+}
+
+// depthClass is the class of a queue depth: 1, 2, 4, 8, 16, 32 and 64, each up to the next.
+func depthClass(depth int) int {
+	class := 0
+	for end := 2; class < 6 && depth >= end; end *= 2 {
+		class++
+	}
+	return class
+}
+
+// batchClass is the class of a batch: 0, then up to 4, 8, 16, 32, 64, and more.
+func batchClass(batch int) int {
+	if batch == 0 {
+		return 0
+	}
+	class := 1
+	for end := 4; class < 6 && batch > end; end *= 2 {
+		class++
+	}
+	return class
+}
+
+func (l *levels) add(buckets []report.CountBucket, class func(int) int) {
+	for _, b := range buckets {
+		l.classes[class(b.Value)] += b.Count
+		l.total += b.Count
+	}
+}
+
+// issued is the number of I/Os of all directions.
+func (e *entry) issued() (n int64) {
+	for d := range e.dirs {
+		n += e.dirs[d].issued
+	}
+	return n
+}
+
+// mixed is all directions as one.
+func (e *entry) mixed() *direction {
+	var all direction
+	for d := range e.dirs {
+		all.add(&e.dirs[d])
+	}
+	return &all
+}
+
+// entriesOf groups the Result's workers as fio does: a worker starts a new entry unless its job wants
+// group reporting and the worker before it was of the same group.
+func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
+	var entries []*entry
+	for i := range r.Jobs {
+		j := &r.Jobs[i]
+		workers := j.Workers
+		if len(workers) == 0 { // a Result that kept only the sums
+			workers = []report.Worker{{Stats: j.Stats}}
+		}
+		for w := range workers {
+			var last *entry
+			if len(entries) > 0 {
+				last = entries[len(entries)-1]
+			}
+			if last == nil || !j.Grouped || last.groupID != j.GroupID {
+				last = &entry{
+					name: j.Name, description: j.Description, groupID: max(0, j.GroupID), pid: workers[w].ThreadID,
+					startMS: r.StartedAt.UnixMilli() + workers[w].StartNS/1e6,
+				}
+				entries = append(entries, last)
+			}
+			if err := last.add(j, &workers[w].Stats, o); err != nil {
+				return nil, fmt.Errorf("job %q, worker %d: %w", j.Name, w, err)
+			}
+		}
+	}
+	if o.Unified == Mixed {
+		for _, e := range entries {
+			all := e.mixed()
+			e.dirs = [workloads.Directions]direction{workloads.Read: *all}
+		}
+	}
+	return entries, nil
+}
+
+// add merges one worker into the entry.
+func (e *entry) add(j *report.Job, s *report.Stats, o *Options) error {
+	e.members++
+	e.options = j.Options
+	e.spec = &j.Spec
+	e.continueOnError = j.Spec.ContinueOnError != "" && j.Spec.ContinueOnError != "none"
+	e.errors += s.TotalErrors
+	if e.firstErrno == 0 {
+		e.firstErrno = s.FirstErrno
+	}
+	if e.errno == 0 {
+		switch {
+		case s.Error != nil:
+			e.errno, e.problem = errnoOf(s.Error), s.Error.Sentence
+		case e.continueOnError && s.FirstErrno != 0:
+			e.errno, e.problem = s.FirstErrno, strerror(s.FirstErrno)
+		}
+	}
+	for d := range workloads.Direction(workloads.Directions) {
+		stats := s.Dir(d)
+		if stats == nil {
+			continue
+		}
+		dir, err := e.direction(stats, o)
+		if err != nil {
+			return fmt.Errorf("%s: %w", d, err)
+		}
+		e.dirs[d].add(dir)
+	}
+	if s.Sync != nil {
+		lat, err := latencyOf(s.Sync.Lat, true, nil)
+		if err != nil {
+			return fmt.Errorf("sync: %w", err)
+		}
+		e.sync.n += s.Sync.IOs
+		e.sync.lat.add(&lat)
+	}
+	e.runtimeMS += s.RuntimeNS / 1e6
+	e.userMS += float64(s.CPU.UserNS) / 1e6
+	e.sysMS += float64(s.CPU.SysNS) / 1e6
+	e.switches += s.CPU.VoluntarySwitches + s.CPU.PreemptionSwitches
+	e.major += s.CPU.MajorFaults
+	e.minor += s.CPU.MinorFaults
+	e.depth.add(s.Depth, depthClass)
+	e.submit.add(s.SubmitBatch, batchClass)
+	e.complete.add(s.ReapBatch, batchClass)
+	return nil
+}
+
+// direction converts one worker's statistics of a direction, and counts its completion latencies in the
+// entry's spans.
+func (e *entry) direction(s *report.DirStats, o *Options) (*direction, error) {
+	d := &direction{
+		bytes: s.Bytes, issued: s.Issued, short: s.Short,
+		bw: rateOf(s.BWRate, 1024), iops: rateOf(s.IOPSRate, 1),
+	}
+	if s.Bytes > 0 { // fio's clock runs for a direction only when it moved something
+		d.runtimeMS = max(1, s.RuntimeNS/1e6)
+	}
+	var err error
+	if d.slat, err = latencyOf(s.Slat, o.SlatPercentiles, nil); err != nil {
+		return nil, fmt.Errorf("slat: %w", err)
+	}
+	if d.clat, err = latencyOf(s.Clat, true, e.spans.add); err != nil {
+		return nil, fmt.Errorf("clat: %w", err)
+	}
+	if d.lat, err = latencyOf(s.Lat, o.LatPercentiles, nil); err != nil {
+		return nil, fmt.Errorf("lat: %w", err)
+	}
+	return d, nil
+}
+
+// errnoOf is the error number that stands for e: one that the kernel did not give counts as an I/O error,
+// since 0 would say that nothing happened.
+func errnoOf(e *report.Error) int {
+	if e.Errno != 0 {
+		return e.Errno
+	}
+	return int(syscall.EIO)
+}
+
+// strerror is the C library's text for an error number.
+func strerror(errno int) string {
+	if errno == 0 {
+		return "Success"
+	}
+	text := []byte(syscall.Errno(errno).Error())
+	if c := text[0]; 'a' <= c && c <= 'z' {
+		text[0] = c - 'a' + 'A'
+	}
+	return string(text)
+}
+
+// printable keeps what a job file or device named from breaking lines or commanding a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// cpuPercent is a share of the entry's runtime.
+func (e *entry) cpuPercent(ms float64) float64 {
+	if e.runtimeMS == 0 {
+		return 0
+	}
+	return ms * 100 / float64(e.runtimeMS)
+}
