@@ -147,10 +147,13 @@ func (c *Context) Wait(out []Event, min int, timeout time.Duration) (int, error)
 	c.WaitCalls++
 	n, _, errno := syscall.Syscall6(unix.SYS_IO_GETEVENTS, c.id, uintptr(min), uintptr(len(out)),
 		uintptr(unsafe.Pointer(unsafe.SliceData(out))), uintptr(unsafe.Pointer(ts)), 0)
-	if errno != 0 && errno != syscall.EINTR {
-		return 0, errno
+	switch errno {
+	case 0:
+		return int(n), nil
+	case syscall.EINTR:
+		return 0, nil
 	}
-	return int(n), nil
+	return 0, errno
 }
 
 // Close destroys the context, waiting for what is in flight.
