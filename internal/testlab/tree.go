@@ -14,7 +14,7 @@ import (
 // earlier ones; an empty section named "-a" removes what is at a.
 func Tree(t testing.TB, archives ...string) string {
 	t.Helper()
-	root := t.TempDir()
+	root := Dir(t, inMemory())
 	for _, name := range archives {
 		archive, err := txtar.ParseFile(name)
 		if err != nil {
@@ -63,4 +63,10 @@ func replaceLink(target, path string) error {
 		return err
 	}
 	return os.Symlink(target, path)
+}
+
+// inMemory says whether there is a directory in memory, where thousands of small files cost little.
+func inMemory() bool {
+	info, err := os.Stat("/dev/shm")
+	return err == nil && info.IsDir()
 }
