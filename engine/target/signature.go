@@ -242,6 +242,9 @@ func (m *medium) blank() bool {
 
 // contents says in words what a medium holds, for a refusal.
 func contents(r io.ReaderAt, size int64) string {
+	if size == 0 {
+		return "it is empty"
+	}
 	m, err := readMedium(r, size)
 	if err != nil {
 		return fmt.Sprintf("what it holds could not be read (%v)", err)
