@@ -10,22 +10,27 @@ import (
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 )
 
-// consent is the guard. It returns nil if the subject may be written, else why not and what the user can
-// do about it. It looks at the inventory only and opens nothing.
-func consent(s subject, spec Spec, inv *device.Inventory) error {
-	if err := refuseInUse(s, inv); err != nil {
+// guard decides about writing. It looks at a snapshot and opens nothing itself.
+type guard struct {
+	inv  *device.Inventory
+	look func(subject) string // says in words what a subject holds, for the refusal; may be nil
+}
+
+// consent returns nil if the subject may be written, else why not and what the user can do about it.
+func (g guard) consent(s subject, spec Spec) error {
+	if err := g.refuseInUse(s); err != nil {
 		return err
 	}
 	named := slices.Contains(spec.Destroy, s.base())
 	if s.kind == File && spec.Overwrite || named {
 		return nil
 	}
-	return refuseUnnamed(s, spec)
+	return g.refuseUnnamed(s, spec)
 }
 
 // refuseInUse refuses what somebody relies on right now. Nothing lifts it.
-func refuseInUse(s subject, inv *device.Inventory) error {
-	uses := usesOf(s, inv)
+func (g guard) refuseInUse(s subject) error {
+	uses := g.usesOf(s)
 	if len(uses) == 0 {
 		return nil
 	}
@@ -33,14 +38,22 @@ func refuseInUse(s subject, inv *device.Inventory) error {
 		"refused to write to %s: %s [found in %s]%s", s.path, uses[0], uses[0].Found, alsoUsed(uses[1:]))
 }
 
-// usesOf collects the uses of a device, or of a file; of a loop device also those of the file under it.
-func usesOf(s subject, inv *device.Inventory) []device.Use {
-	if s.kind == File {
-		return inv.FileUses(s.resolved, s.info.ID, blk.DevT{})
+// usesOf collects the uses of a device, or of a file; of a loop device also those of the file under it; of
+// an NVMe namespace's character device those of its block device.
+func (g guard) usesOf(s subject) []device.Use {
+	switch s.kind {
+	case File:
+		return g.inv.FileUses(s.resolved, s.info.ID, blk.DevT{})
+	case character:
+		n := g.inv.NamespaceOf(s.info.Rdev)
+		if n == nil {
+			return nil
+		}
+		return g.inv.Uses(n.DevT)
 	}
-	uses := inv.Uses(s.info.Rdev)
-	if n := inv.ByDevT(s.info.Rdev); n != nil && n.Backing != "" {
-		uses = append(uses, inv.BackingUses(n)...)
+	uses := g.inv.Uses(s.info.Rdev)
+	if n := g.inv.ByDevT(s.info.Rdev); n != nil && n.Backing != "" {
+		uses = append(uses, g.inv.BackingUses(n)...)
 	}
 	return uses
 }
@@ -72,14 +85,33 @@ func freeingHint(u device.Use) string {
 	return "stop " + u.By + " first, or measure " + u.By + " itself" + never
 }
 
-// refuseUnnamed refuses what exists and the user did not name.
-func refuseUnnamed(s subject, spec Spec) error {
+// refuseUnnamed refuses what exists and the user did not name, and says what would be lost.
+func (g guard) refuseUnnamed(s subject, spec Spec) error {
 	hint := fmt.Sprintf("--destroy=%s allows it; everything stored there may be lost", s.base())
 	if len(spec.Destroy) > 0 {
 		hint = fmt.Sprintf("--destroy names %s, but this is %s: %s", strings.Join(spec.Destroy, ", "), s.base(), hint)
 	}
-	return fault.New(fault.ExitRefused, "REFUSED_EXISTS", hint,
-		"refused to write to %s: it exists, and blkmeter did not make it", s.describe())
+	holds := "it exists, and blkmeter did not make it"
+	if g.look != nil {
+		holds = g.look(s)
+	}
+	if loops := g.loopsOver(s); loops != "" {
+		holds += ", and is under " + loops
+	}
+	return fault.New(fault.ExitRefused, "REFUSED_EXISTS", hint, "refused to write to %s: %s", s.describe(), holds)
+}
+
+// loopsOver names the loop devices over a subject; used ones were refused before.
+func (g guard) loopsOver(s subject) string {
+	loops := g.inv.LoopsOn(s.info.Rdev)
+	if s.kind == File {
+		loops = g.inv.LoopsOnFile(s.info.ID)
+	}
+	names := make([]string, len(loops))
+	for i, n := range loops {
+		names[i] = n.Name
+	}
+	return strings.Join(names, ", ")
 }
 
 // describe names the subject as the user did, with what it resolved to.

@@ -2,6 +2,7 @@ package target
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -89,15 +90,74 @@ type claim struct {
 func (o *Opener) Open(spec Spec) (*Target, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	inv := device.ReadInventory(o.Root)
+	inv := o.inventory()
 	s, err := identify(spec.Path, inv)
 	switch {
+	case err == nil && s.kind == character:
+		return nil, o.character(s, spec, inv)
 	case err == nil:
 		return o.existing(s, spec, inv)
 	case errors.Is(err, fs.ErrNotExist) && spec.Create:
 		return o.create(spec, inv)
 	}
 	return nil, err
+}
+
+// inventory takes a snapshot of the block devices and, where this user may, asks each loop device which
+// file is under it: the path in sysfs is only what it was called when it was attached.
+func (o *Opener) inventory() *device.Inventory {
+	inv := device.ReadInventory(o.Root)
+	if !o.Root.Real() {
+		return inv
+	}
+	for _, n := range inv.Nodes {
+		if n.Backing == "" {
+			continue
+		}
+		if status, err := loopStatus("/dev/" + n.Name); err == nil && status.BackingRdev.IsZero() {
+			n.BackingID = status.Backing
+		}
+	}
+	return inv
+}
+
+func loopStatus(path string) (blk.LoopStatus, error) {
+	file, err := blk.Open(path, blk.Flags{NonBlock: true})
+	if err != nil {
+		return blk.LoopStatus{}, err
+	}
+	defer file.Close()
+	return blk.LoopInfo(int(file.Fd()))
+}
+
+// character refuses a character device: because of what it would destroy if it was to be written, else
+// because no engine does I/O on one.
+func (o *Opener) character(s subject, spec Spec, inv *device.Inventory) error {
+	if spec.Access == ReadWrite {
+		if err := (guard{inv: inv}).refuseInUse(s); err != nil {
+			return err
+		}
+	}
+	return characterDevice(s)
+}
+
+// guard returns the guard over a snapshot.
+func (o *Opener) guard(inv *device.Inventory) guard { return guard{inv: inv, look: lookAt} }
+
+// lookAt reads what a subject holds.
+func lookAt(s subject) string {
+	file, err := blk.Open(s.resolved, blk.Flags{})
+	if err != nil {
+		return fmt.Sprintf("it exists, and what it holds could not be read (%v)", err)
+	}
+	defer file.Close()
+	size := s.info.SizeBytes
+	if s.kind == Block {
+		if size, err = blk.SizeBytes(int(file.Fd())); err != nil {
+			return fmt.Sprintf("it exists, and its size could not be read (%v)", err)
+		}
+	}
+	return contents(file, size)
 }
 
 // existing opens something that is already there.
@@ -107,7 +167,7 @@ func (o *Opener) existing(s subject, spec Spec, inv *device.Inventory) (*Target,
 	h := o.handles[k]
 	if h == nil {
 		if spec.Access == ReadWrite && !made {
-			if err := consent(s, spec, inv); err != nil {
+			if err := o.guard(inv).consent(s, spec); err != nil {
 				return nil, err
 			}
 		}
@@ -185,7 +245,7 @@ func (o *Opener) claimDevice(s subject, spec Spec) (*claim, error) {
 	}
 	err = sameAs(file, s)
 	if err == nil {
-		err = consent(s, spec, device.ReadInventory(o.Root))
+		err = o.guard(o.inventory()).consent(s, spec)
 	}
 	if err == nil {
 		err = refuseReadOnly(file, s)

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/ncw/directio"
@@ -47,7 +46,7 @@ func (o *Opener) Scratch(ctx context.Context, dir string, size int64, direct boo
 func (o *Opener) createScratch(path string, size int64, direct bool) (*Target, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	inv := device.ReadInventory(o.Root)
+	inv := o.inventory()
 	spec := Spec{Path: path, Access: ReadWrite, Direct: direct, Create: true, SizeBytes: size}
 	t, err := o.create(spec, inv)
 	if err != nil && direct && fault.Of(err).Code == "NO_DIRECT_IO" {

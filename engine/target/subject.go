@@ -41,7 +41,7 @@ func identify(path string, inv *device.Inventory) (subject, error) {
 	case mode.IsDir():
 		return s, fault.Usage("TARGET_IS_DIRECTORY", "name a device, or a file in the directory", "%s is a directory", path)
 	case mode&fs.ModeCharDevice != 0:
-		return s, characterDevice(s)
+		s.kind = character
 	case mode&fs.ModeDevice != 0:
 		s.kind = Block
 	default:

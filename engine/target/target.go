@@ -28,6 +28,8 @@ const (
 	Block Kind = "block" // a block device
 	File  Kind = "file"  // a regular file
 	NoIO  Kind = "null"  // nothing: the null engine's
+
+	character Kind = "character" // never becomes a Target
 )
 
 // Target is something open that I/O may go to. Its descriptor may be shared by all workers of a run.

@@ -231,3 +231,8 @@ func isPCIAddress(s string) bool {
 	parts := strings.Split(a, ":")
 	return ok && len(b) == 1 && len(parts) == 3 && len(parts[0]) >= 4 && len(parts[1]) == 2 && len(parts[2]) == 2
 }
+
+// PartitionStart returns where a partition begins on its disk, in bytes; 0 for a whole disk.
+func PartitionStart(root Root, name string) int64 {
+	return root.readInt(0, "sys/class/block", name, "start") * statSectorBytes
+}

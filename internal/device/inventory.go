@@ -11,15 +11,16 @@ import (
 type Node struct {
 	Name       string // the kernel's name: the last element of its directory in /sys/class/block
 	DevT       blk.DevT
-	Disk       string   // of a partition: the device that it is part of; else empty
-	Number     int      // of a partition: its number
-	Partitions []string // of a disk
-	Holders    []string // what is built on it: md, dm, bcache
-	Slaves     []string // what it is built on
-	Mapper     string   // of a dm device: its name under /dev/mapper
-	MapperUUID string   // of a dm device: says who made it: LVM-, CRYPT-, mpath-, part1-
-	Backing    string   // of a loop device: the path of its file when it was attached
-	Hidden     bool     // a path of a multipath device: not to be opened
+	Disk       string     // of a partition: the device that it is part of; else empty
+	Number     int        // of a partition: its number
+	Partitions []string   // of a disk
+	Holders    []string   // what is built on it: md, dm, bcache
+	Slaves     []string   // what it is built on
+	Mapper     string     // of a dm device: its name under /dev/mapper
+	MapperUUID string     // of a dm device: says who made it: LVM-, CRYPT-, mpath-, part1-
+	Backing    string     // of a loop device: the path of its file when it was attached
+	BackingID  blk.FileID // of a loop device over a file: the file that Backing leads to now; zero when none
+	Hidden     bool       // a path of a multipath device: not to be opened
 }
 
 // Inventory is a snapshot of all block devices, mounts and swap areas: who is on top of whom.
@@ -89,11 +90,16 @@ func readNode(root Root, name string) *Node {
 	case root.has(dir, "partition"):
 		n.Number = int(root.readInt(0, dir, "partition"))
 		n.Disk = partitionDisk(root, dir)
+	case strings.HasPrefix(name, "nvme"):
+		n.Slaves = multipathPaths(root, name)
 	case strings.HasPrefix(name, "dm-"):
 		n.Mapper, n.MapperUUID = root.read(dir, "dm/name"), root.read(dir, "dm/uuid")
 		n.Slaves = root.list(dir, "slaves")
 	case strings.HasPrefix(name, "loop"):
 		n.Backing = root.read(dir, "loop/backing_file")
+		if info, err := blk.Stat(root.Path(n.Backing)); n.Backing != "" && err == nil && info.Rdev.IsZero() {
+			n.BackingID = info.ID
+		}
 	default:
 		n.Slaves = root.list(dir, "slaves")
 	}
@@ -136,15 +142,11 @@ func (inv *Inventory) ByPath(path string) *Node {
 	return nil
 }
 
-// LoopsOnFile returns the loop devices whose backing path leads to the file with the given identity.
+// LoopsOnFile returns the loop devices whose file has the given identity.
 func (inv *Inventory) LoopsOnFile(file blk.FileID) []*Node {
 	var loops []*Node
 	for _, n := range inv.Nodes {
-		if n.Backing == "" {
-			continue
-		}
-		info, err := blk.Stat(inv.root.Path(n.Backing))
-		if err == nil && info.Rdev.IsZero() && info.ID == file {
+		if n.Backing != "" && n.BackingID == file {
 			loops = append(loops, n)
 		}
 	}

@@ -75,10 +75,11 @@ func scsiTransport(root Root, dir string) string {
 	return "scsi"
 }
 
-// multipathPaths returns the hidden devices nvmeXcYnZ that are the paths of the multipath device nvmeXnZ.
+// multipathPaths returns the hidden devices nvmeXcYnZ that are the paths of the multipath device nvmeXnZ;
+// none when head is no such device.
 func multipathPaths(root Root, head string) []string {
 	subsystem, namespace, ok := strings.Cut(strings.TrimPrefix(head, "nvme"), "n")
-	if !ok {
+	if !ok || !strings.HasPrefix(root.linkBase("sys/block", head, "device"), "nvme-subsys") {
 		return nil
 	}
 	var paths []string

@@ -31,6 +31,9 @@ func notes(root Root, f *Facts) []string {
 }
 
 func loopNotes(f *Facts, add func(string, ...any)) {
+	if f.BackingFile == "" {
+		return
+	}
 	cache := "through the page cache, so reads may come from memory"
 	if f.LoopDirectIO {
 		cache = "around the page cache"
@@ -53,7 +56,7 @@ func nvmeNotes(f *Facts, add func(string, ...any)) {
 // queueNotes are notes about settings that are unusual for a benchmark.
 func queueNotes(f *Facts) []string {
 	var n []string
-	if f.Settings["iostats"] == "0" {
+	if f.Settings["iostats"] == "0" && len(f.Queues) > 0 {
 		n = append(n, "iostats is off: the kernel does not count this device's I/O, so nothing checks blkmeter's own count")
 	}
 	if f.Kind == KindNVMe && f.Scheduler != "" && f.Scheduler != "none" {

@@ -1,6 +1,7 @@
 // Package device reads facts about block devices, CPUs and the host from /sys and /proc: what a device is,
 // which CPU feeds which of its queues, what is stacked on it and under it, and who uses it. It reports and
-// never decides; it opens no device node, so that looking wakes and changes nothing.
+// never decides; it opens no device node, so that looking wakes and changes nothing ([ReadHealth] alone asks an
+// NVMe controller, when a user does).
 //
 // Every reader takes a [Root], so that tests read archived trees of machines that are not there.
 package device

@@ -1,7 +1,6 @@
 package device
 
 import (
-	"path/filepath"
 	"strings"
 
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
@@ -95,11 +94,7 @@ func (inv *Inventory) belowLoop(n *Node) (next *Node, between []string) {
 	if under := inv.ByPath(n.Backing); under != nil {
 		return under, nil
 	}
-	var dev blk.DevT
-	if info, err := blk.Stat(inv.root.Path(n.Backing)); err == nil {
-		dev = info.ID.Dev
-	}
-	fs := inv.FileSystemOf(filepath.Clean(n.Backing), dev)
+	fs := inv.FileSystemOf(n.Backing, n.BackingID.Dev)
 	between = []string{n.Backing}
 	if fs.Type != "" {
 		between = append(between, fs.Type)

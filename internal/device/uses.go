@@ -131,8 +131,13 @@ func (w *walk) down(n *Node) {
 
 // direct adds the mounts and swap areas on n itself.
 func (w *walk) direct(n *Node) {
+	points := map[string]bool{}
 	for _, m := range w.inv.mountsOn[n] {
-		w.uses = append(w.uses, mountUse(n, m))
+		// Other namespaces mostly repeat this one's mounts; telling each once is enough.
+		if !points[m.Point] {
+			w.uses = append(w.uses, mountUse(n, m))
+		}
+		points[m.Point] = true
 	}
 	for _, s := range w.inv.swapsOn[n] {
 		w.uses = append(w.uses, Use{Kind: UseSwap, Device: n.Name, By: s.Path, Found: "/proc/swaps"})
@@ -181,9 +186,8 @@ func (inv *Inventory) FileUses(name string, file blk.FileID, except blk.DevT) []
 
 // BackingUses returns what else relies on the file under a loop device.
 func (inv *Inventory) BackingUses(loop *Node) []Use {
-	info, err := blk.Stat(inv.root.Path(loop.Backing))
-	if err != nil || !info.Rdev.IsZero() {
+	if loop.BackingID == (blk.FileID{}) {
 		return nil
 	}
-	return inv.FileUses(loop.Backing, info.ID, loop.DevT)
+	return inv.FileUses(loop.Backing, loop.BackingID, loop.DevT)
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // PunchHole deallocates length bytes at offset of a file open for writing; they read as zeros after. The
-// file keeps its size. It also zeroes a range of a block device that supports it.
+// file keeps its size.
 func PunchHole(fd int, offset, length int64) error {
 	return fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, offset, length)
 }
