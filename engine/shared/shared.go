@@ -48,6 +48,7 @@ type Queue struct {
 	members []*Member
 	leads   atomic.Int32        // index+1 of the member that waits in the kernel; 0 none
 	found   []engine.Completion // the leader's
+	broken  atomic.Pointer[error]
 }
 
 // New makes the queue; it opens the inner one when the first member joins, on that member's thread.
@@ -124,9 +125,12 @@ type Member struct {
 
 // acquire takes the lock and accounts for the waiting.
 func (m *Member) acquire() error {
+	if err := m.queue.broken.Load(); err != nil {
+		return *err
+	}
 	before := m.queue.o.Now()
 	if err := m.queue.lock.Lock(m.holder); err != nil {
-		return fmt.Errorf("taking the shared queue's lock: %w", err)
+		return m.queue.fail(fmt.Errorf("taking the shared queue's lock: %w", err))
 	}
 	now := m.queue.o.Now()
 	m.counters.LockAcquires++
@@ -137,6 +141,23 @@ func (m *Member) acquire() error {
 	}
 	m.lastHeld = now
 	return nil
+}
+
+// fail ends the queue for every member: without the lock nobody can hand over the lead any more.
+func (q *Queue) fail(err error) error {
+	q.broken.CompareAndSwap(nil, &err)
+	for _, m := range q.members {
+		m.nudge()
+	}
+	return err
+}
+
+// nudge lets a parked member look again.
+func (m *Member) nudge() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (m *Member) release() { m.queue.lock.Unlock(m.holder) }
@@ -158,7 +179,8 @@ func (m *Member) Submit(reqs []engine.Request) (int, error) {
 	return n, err
 }
 
-// Reap returns the member's own completions, waiting as the leader or parked behind one.
+// Reap returns the member's own completions, waiting as the leader or parked behind one. Behind a leader it
+// returns with the first that are delivered, even if they are fewer than min.
 func (m *Member) Reap(done []engine.Completion, min int, timeout time.Duration) (int, error) {
 	q := m.queue
 	for {
@@ -168,21 +190,17 @@ func (m *Member) Reap(done []engine.Completion, min int, timeout time.Duration) 
 		n := m.take(done)
 		enough := n > 0 && n >= min
 		lead := !enough && q.leads.CompareAndSwap(0, int32(m.index+1))
-		m.parked = !enough && !lead && min > 0
+		m.parked = n == 0 && !lead && min > 0
 		m.release()
 		switch {
-		case enough || !lead && !m.parked:
-			return n, nil
 		case lead:
 			// What was taken already stays taken: wait only for the rest.
 			k, err := m.leadFor(done[n:], min-n, timeout)
 			return n + k, err
-		case n > 0:
-			m.unpark()
+		case n > 0 || min <= 0:
 			return n, nil
-		default:
-			<-m.wake
 		}
+		<-m.wake // a nudge may be an old one: look again
 	}
 }
 
@@ -203,8 +221,8 @@ func (m *Member) leadFor(done []engine.Completion, min int, timeout time.Duratio
 	}
 	for {
 		k, err := q.inner.Reap(q.found, atLeast, timeout)
-		if e := m.acquire(); err == nil {
-			err = e
+		if e := m.acquire(); e != nil {
+			return n, e
 		}
 		for _, c := range q.found[:k] {
 			owner := q.members[int(c.Slot)/q.o.Config.Depth]
@@ -216,6 +234,10 @@ func (m *Member) leadFor(done []engine.Completion, min int, timeout time.Duratio
 		if n < min && k > 0 && err == nil {
 			m.release()
 			continue
+		}
+		if err != nil {
+			m.release()
+			return n, q.fail(err)
 		}
 		q.leads.Store(0)
 		// Somebody who is parked must take the lead over, or nobody would deliver to it.
@@ -234,21 +256,8 @@ func (m *Member) leadFor(done []engine.Completion, min int, timeout time.Duratio
 func (m *Member) rouse() {
 	if m.parked {
 		m.parked = false
-		m.wake <- struct{}{}
+		m.nudge()
 	}
-}
-
-// unpark takes back the wish to be woken, or the wake-up that has come already.
-func (m *Member) unpark() {
-	if m.acquire() != nil {
-		return
-	}
-	if m.parked {
-		m.parked = false
-	} else {
-		<-m.wake
-	}
-	m.release()
 }
 
 // Counters returns what this member counted of the lock. The inner queue's system calls are the first

@@ -32,6 +32,7 @@ type Queue struct {
 	shared  bool
 
 	forceAsync, sinceAsync int
+	submitted, reaped      uint64 // entries; apart because two threads count on a shared ring
 	features               []string
 }
 
@@ -220,6 +221,7 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 		return int(n), nil
 	}
 	q.ring.Advance(queued)
+	q.submitted += uint64(queued)
 	for {
 		if err := q.ring.Submit(); err != nil {
 			return 0, fmt.Errorf("submitting to the ring: %w", err)
@@ -274,6 +276,7 @@ func (q *Queue) Reap(done []engine.Completion, min int, timeout time.Duration) (
 		done[n+int(i)] = engine.Completion{Slot: uint32(c.UserData), Result: c.Res}
 	}
 	q.ring.Consume(k)
+	q.reaped += uint64(k)
 	return n + int(k), nil
 }
 
@@ -285,5 +288,17 @@ func (q *Queue) Counters() engine.Counters {
 	}
 }
 
-// Close tears the ring down.
-func (q *Queue) Close() error { return q.ring.Close() }
+// closeWaits bounds how long Close waits for requests in flight: a device that hangs must not hang the
+// program. The kernel holds on to their pages until they are done.
+const closeWaits = 5 * time.Second
+
+// Close waits for what is still in flight, and tears the ring down.
+func (q *Queue) Close() error {
+	done := make([]engine.Completion, 64)
+	for until := time.Now().Add(closeWaits); q.reaped < q.submitted && time.Now().Before(until); {
+		if _, err := q.Reap(done, 1, time.Second); err != nil {
+			break
+		}
+	}
+	return q.ring.Close()
+}

@@ -45,11 +45,16 @@ func (j *jobRun) decide(what, chosen, why string) {
 func (j *jobRun) issues(op engine.Op) bool {
 	switch op {
 	case engine.OpSync:
-		return j.spec.FsyncEvery > 0
+		return j.spec.FsyncEvery > 0 || j.syncsAtEnd()
 	case engine.OpDatasync:
 		return j.spec.FdatasyncEvery > 0
 	}
 	return j.spec.RW.Does(workloads.Direction(op))
+}
+
+// syncsAtEnd says whether each worker makes its writes stable before it ends.
+func (j *jobRun) syncsAtEnd() bool {
+	return (j.spec.EndFsync || j.spec.FsyncOnClose) && j.spec.RW.Does(workloads.Write) && j.choice.Name != catalog.Null
 }
 
 // toleratesError says whether the job goes on after such an error.

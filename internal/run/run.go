@@ -226,7 +226,8 @@ func (s *stageRun) run(ctx context.Context) {
 		s.done.Add(1)
 		go func() {
 			defer s.done.Done()
-			err := w.prepare(opens[w.job])
+			defer w.ended.Store(true)
+			err := safely(func() error { return w.prepare(opens[w.job]) })
 			ready <- err
 			t0, ok := <-start
 			if err == nil && ok {
@@ -238,7 +239,6 @@ func (s *stageRun) run(ctx context.Context) {
 			if err := w.close(); err != nil && w.failure.err == nil {
 				w.failure.err = err
 			}
-			w.ended.Store(true)
 		}()
 	}
 	var failed error

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -316,8 +317,7 @@ func (w *worker) flip(now int64) {
 
 // measureFrom notes the counters that the measured window starts with.
 func (w *worker) measureFrom() {
-	usage, err := cpu.ThreadUsage()
-	if err == nil {
+	if usage, err := cpu.ThreadUsage(); err == nil {
 		w.timing.usage = usage
 	}
 	w.timing.counters = w.queue.Counters()
@@ -376,6 +376,12 @@ const hugeFrom = 2 << 20
 
 // runFrom runs the loop from t0 on, and leaves the figures for the conductor.
 func (w *worker) runFrom(t0 int64) {
+	if err := safely(func() error { w.measure(t0); return nil }); err != nil {
+		w.failure = failure{err: err}
+	}
+}
+
+func (w *worker) measure(t0 int64) {
 	w.timing.interval = int64(Interval)
 	w.sync = w.job.choice.Sync
 	w.timing.measureAt = t0 + int64(w.job.spec.RampTime)
@@ -391,7 +397,11 @@ func (w *worker) runFrom(t0 int64) {
 	w.win.start = t0
 	w.timing.measured = t0
 	w.measureFrom()
-	if err := w.loop(); err != nil {
+	err := w.loop()
+	if err == nil && w.job.syncsAtEnd() {
+		err = w.syncAtEnd()
+	}
+	if err != nil {
 		w.failure = failure{err: err}
 	}
 	w.timing.ended = w.clock.Now()
@@ -400,8 +410,7 @@ func (w *worker) runFrom(t0 int64) {
 	if w.timing.ramping {
 		w.win.ramp = true
 	}
-	usage, err := cpu.ThreadUsage()
-	if err == nil {
+	if usage, err := cpu.ThreadUsage(); err == nil {
 		w.outcome.usage = usage.Sub(w.timing.usage)
 	}
 	c := w.queue.Counters()
@@ -409,6 +418,45 @@ func (w *worker) runFrom(t0 int64) {
 	c.LockWaitNS -= w.timing.counters.LockWaitNS
 	c.LockAcquires -= w.timing.counters.LockAcquires
 	w.outcome.counters = c
+}
+
+// syncAtEnd makes what was written stable (end_fsync), as part of the measured window. Nothing is in flight.
+func (w *worker) syncAtEnd() error {
+	for i := range w.targets {
+		slot := w.free[len(w.free)-1]
+		req := engine.Request{Op: engine.OpSync, File: uint16(i), Slot: slot}
+		w.slots[slot].req = req
+		w.reqs[0] = req
+		w.free = w.free[:len(w.free)-1]
+		start := w.clock.Now()
+		taken, err := w.queue.Submit(w.reqs[:1])
+		issue := w.clock.Now()
+		if err != nil {
+			return err
+		}
+		if w.sync {
+			issue = start
+		}
+		w.submitted(1, taken, start, issue)
+		for got := 0; got == 0; {
+			if got, err = w.queue.Reap(w.done, 1, -1); err != nil {
+				return err
+			}
+			w.record(w.done[:got], w.clock.Now())
+		}
+	}
+	return nil
+}
+
+// safely turns a panic of f into an error: a bug must not take the other workers' figures with it, nor leave
+// I/O in flight behind.
+func safely(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.New(fault.ExitEnvironment, "BUG", "please report this with the command line", "blkmeter has a bug: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
 }
 
 // close frees the queue and the buffers. Nothing is in flight any more.
