@@ -45,14 +45,14 @@ func (g guard) usesOf(s subject) []device.Use {
 	case File:
 		return g.inv.FileUses(s.resolved, s.info.ID, blk.DevT{})
 	case character:
-		n := g.inv.NamespaceOf(s.info.Rdev)
-		if n == nil {
-			return nil
-		}
-		return g.inv.Uses(n.DevT)
+		return g.usesOfNode(g.inv.NamespaceOf(s.info.Rdev))
 	}
-	uses := g.inv.Uses(s.info.Rdev)
-	if n := g.inv.ByDevT(s.info.Rdev); n != nil && n.Backing != "" {
+	return g.usesOfNode(g.inv.ByDevT(s.info.Rdev))
+}
+
+func (g guard) usesOfNode(n *device.Node) []device.Use {
+	uses := g.inv.Uses(n)
+	if n != nil && n.Backing != "" {
 		uses = append(uses, g.inv.BackingUses(n)...)
 	}
 	return uses

@@ -1,9 +1,6 @@
 package target
 
-import (
-	"github.com/blkmeter/blkmeter/internal/device"
-	"github.com/blkmeter/blkmeter/internal/kernel/blk"
-)
+import "github.com/blkmeter/blkmeter/internal/device"
 
 // Verdict is what the guard would say about a block device, without opening it.
 type Verdict struct {
@@ -22,13 +19,12 @@ const (
 )
 
 // Judge returns the verdict on a block device.
-func Judge(inv *device.Inventory, facts device.Facts) Verdict {
-	g := guard{inv: inv}
-	uses := g.usesOf(subject{kind: Block, info: blk.Info{Rdev: facts.DevT}})
+func Judge(inv *device.Inventory, n *device.Node, readOnly bool) Verdict {
+	uses := guard{inv: inv}.usesOfNode(n)
 	switch {
 	case len(uses) > 0:
 		return Verdict{Write: Refused, Uses: uses}
-	case facts.ReadOnly:
+	case readOnly:
 		return Verdict{Write: Immutable}
 	}
 	return Verdict{Write: OnRequest}

@@ -33,7 +33,7 @@ func Interrupts(root Root, disk string) []Interrupt {
 		return nil
 	}
 	var found []Interrupt
-	for _, i := range parseInterrupts(root.read("proc/interrupts")) {
+	for _, i := range parseInterrupts(root.readAll("proc/interrupts")) {
 		if !slices.Contains(numbers, i.Number) {
 			continue
 		}
@@ -47,14 +47,9 @@ func Interrupts(root Root, disk string) []Interrupt {
 
 // msiNumbers lists the interrupts of the closest device above a disk that has any.
 func msiNumbers(root Root, disk string) []int {
-	dir, err := filepath.EvalSymlinks(root.Path("sys/block", disk))
-	if err != nil {
-		return nil
-	}
-	top := root.Path("sys/devices")
-	for ; strings.HasPrefix(dir, top); dir = filepath.Dir(dir) {
+	for dir := realDir(root, "sys/block", disk); strings.HasPrefix(dir, "sys/devices/"); dir = filepath.Dir(dir) {
 		var numbers []int
-		for _, name := range Root("").list(dir, "msi_irqs") {
+		for _, name := range root.list(dir, "msi_irqs") {
 			numbers = append(numbers, numberOf(name))
 		}
 		if len(numbers) > 0 {

@@ -3,6 +3,8 @@ package inspect
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/blkmeter/blkmeter/engine/target"
@@ -28,14 +30,12 @@ func Full(w io.Writer, d Device) error {
 	p.identity(d)
 	p.usage(d)
 	p.queues(d)
-	p.settings(d)
 	if d.Detail != nil {
+		p.settings(d.Detail.Settings)
 		p.interrupts(d.Detail.Interrupts)
 		p.power(d.Detail)
 		p.health(d.Detail)
-	}
-	for i, note := range d.Notes {
-		p.line(labelOnce("note", i), "%s", note)
+		p.notes(d.Detail.Notes)
 	}
 	_, err := io.WriteString(w, p.String())
 	return err
@@ -90,11 +90,11 @@ func (p *page) queues(d Device) {
 	}
 }
 
-func (p *page) settings(d Device) {
+func (p *page) settings(values map[string]string) {
 	const perLine = 60
 	label, text := "settings", ""
-	for _, key := range sortedKeys(d.Settings) {
-		word := key + "=" + strings.ReplaceAll(d.Settings[key], " ", "_")
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		word := key + "=" + strings.ReplaceAll(values[key], " ", "_")
 		if text != "" && len(text)+1+len(word) > perLine {
 			p.line(label, "%s", text)
 			label, text = "", ""
@@ -103,6 +103,12 @@ func (p *page) settings(d Device) {
 	}
 	if text != "" {
 		p.line(label, "%s", text)
+	}
+}
+
+func (p *page) notes(notes []string) {
+	for i, note := range notes {
+		p.line(labelOnce("note", i), "%s", note)
 	}
 }
 

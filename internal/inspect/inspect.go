@@ -5,7 +5,10 @@ package inspect
 import (
 	"cmp"
 	"errors"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/device"
@@ -58,9 +61,8 @@ type Device struct {
 	UsedBy        []Use             `json:"used_by"`
 	Partitions    []string          `json:"partitions"`
 	Stack         []string          `json:"stack"`
-	Settings      map[string]string `json:"settings"`
-	Notes         []string          `json:"notes"`
 	Detail        *Detail           `json:"detail,omitempty"`
+	Hidden        bool              `json:"hidden"` // a path of a multipath device, which has no node to open
 }
 
 // Queue is one hardware queue and the CPUs that feed it.
@@ -85,10 +87,12 @@ type Use struct {
 
 // Detail is what only the full view of one device asks for.
 type Detail struct {
-	Interrupts  []Interrupt `json:"interrupts"`
-	CPUPower    CPUPower    `json:"cpu_power"`
-	NVMe        *NVMe       `json:"nvme"`         // null when it is no NVMe device, or did not tell
-	HealthError string      `json:"health_error"` // why an NVMe controller did not tell
+	Settings    map[string]string `json:"settings"`
+	Notes       []string          `json:"notes"`
+	Interrupts  []Interrupt       `json:"interrupts"`
+	CPUPower    CPUPower          `json:"cpu_power"`
+	NVMe        *NVMe             `json:"nvme"`         // null when it is no NVMe device, or did not tell
+	HealthError string            `json:"health_error"` // why an NVMe controller did not tell
 }
 
 // Interrupt is one interrupt of the adapter, and where it goes.
@@ -118,19 +122,20 @@ type IdleState struct {
 // partitions, paths of multipath devices and empty loop devices too.
 func All(root device.Root, everything bool) ([]Device, error) {
 	inv := device.ReadInventory(root)
-	var devices []Device
-	for _, n := range inv.Nodes {
-		if !everything && (n.Disk != "" || n.Hidden) {
-			continue
-		}
-		facts, err := device.DescribeName(root, n.Name)
-		if err != nil {
-			continue // it went away since it was listed
-		}
-		if !everything && facts.SizeBytes == 0 {
-			continue
-		}
-		devices = append(devices, gather(inv, n, facts))
+	devices := make([]Device, len(inv.Nodes))
+	// Each attribute is a file; a large machine has tens of thousands.
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(devices); i = int(next.Add(1)) - 1 {
+				devices[i] = gather(inv, inv.Nodes[i], device.Summarize(root, inv.Nodes[i]))
+			}
+		})
+	}
+	wg.Wait()
+	if !everything {
+		devices = slices.DeleteFunc(devices, func(d Device) bool { return d.Hidden || d.Disk != d.Name || d.SizeBytes == 0 })
 	}
 	if len(devices) == 0 {
 		return nil, fault.New(fault.ExitEnvironment, "NO_DEVICES", "is /sys mounted?", "this machine shows no block devices")
@@ -159,7 +164,7 @@ func One(root device.Root, name string) (Device, error) {
 }
 
 func gather(inv *device.Inventory, n *device.Node, f device.Facts) Device {
-	verdict := target.Judge(inv, f)
+	verdict := target.Judge(inv, n, f.ReadOnly)
 	return Device{
 		Name: f.Name, Path: "/dev/" + f.Name, Major: f.DevT.Major, Minor: f.DevT.Minor, Disk: f.Disk, Kind: f.Kind,
 		SizeBytes: f.SizeBytes, LogicalBytes: f.LogicalBytes, PhysicalBytes: f.PhysicalBytes,
@@ -167,10 +172,9 @@ func gather(inv *device.Inventory, n *device.Node, f device.Facts) Device {
 		Firmware: f.Firmware, Serial: f.Serial,
 		Transport: f.Transport, PCIAddress: f.PCIAddress, NUMANode: f.NUMANode,
 		Scheduler: f.Scheduler, Schedulers: list(f.Schedulers), Queues: queues(f.Queues), Tags: f.Tags, NrRequests: f.NrRequests,
-		WriteCache: f.WriteCache, Rotational: f.Rotational, IOPoll: f.IOPoll, ReadOnly: f.ReadOnly, Removable: f.Removable,
+		WriteCache: f.WriteCache, Rotational: f.Rotational, IOPoll: f.IOPoll, ReadOnly: f.ReadOnly, Hidden: f.Hidden, Removable: f.Removable,
 		DiscardBytes: f.DiscardBytes, Zoned: f.Zoned,
-		Write: verdict.Write, UsedBy: uses(verdict.Uses), Partitions: list(n.Partitions), Stack: list(inv.Stack(f.DevT)),
-		Settings: f.Settings, Notes: list(f.Notes),
+		Write: verdict.Write, UsedBy: uses(verdict.Uses), Partitions: list(n.Partitions), Stack: list(inv.Stack(n)),
 	}
 }
 
@@ -195,8 +199,8 @@ func detail(root device.Root, f device.Facts) *Detail {
 	topology := device.ReadTopology(root, nil)
 	idle := device.ReadIdle(root)
 	d := &Detail{
-		Interrupts: []Interrupt{},
-		CPUPower:   CPUPower{Governor: device.Governor(root, topology), IdleDriver: idle.Driver, IdleStates: []IdleState{}},
+		Settings: f.Settings, Notes: list(f.Notes), Interrupts: []Interrupt{},
+		CPUPower: CPUPower{Governor: device.Governor(root, topology), IdleDriver: idle.Driver, IdleStates: []IdleState{}},
 	}
 	for _, s := range idle.States {
 		d.CPUPower.IdleStates = append(d.CPUPower.IdleStates, IdleState(s))
@@ -236,14 +240,4 @@ func health(root device.Root, controller string) (*NVMe, string) {
 		return nil, err.Error()
 	}
 	return nvmeOf(h), ""
-}
-
-// sortedKeys returns a map's keys in order.
-func sortedKeys(m map[string]string) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
