@@ -91,14 +91,14 @@ func (g guard) refuseUnnamed(s subject, spec Spec) error {
 	if len(spec.Destroy) > 0 {
 		hint = fmt.Sprintf("--destroy names %s, but this is %s: %s", strings.Join(spec.Destroy, ", "), s.base(), hint)
 	}
-	holds := "it exists, and blkmeter did not make it"
+	holds := "it exists"
 	if g.look != nil {
 		holds = g.look(s)
 	}
 	if loops := g.loopsOver(s); loops != "" {
 		holds += ", and is under " + loops
 	}
-	return fault.New(fault.ExitRefused, "REFUSED_EXISTS", hint, "refused to write to %s: %s", s.describe(), holds)
+	return fault.New(fault.ExitRefused, "REFUSED_EXISTS", hint, "refused to write to %s, which blkmeter did not make: %s", s.describe(), holds)
 }
 
 // loopsOver names the loop devices over a subject; used ones were refused before.
