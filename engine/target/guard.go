@@ -45,14 +45,14 @@ func (g guard) usesOf(s subject) []device.Use {
 	case File:
 		return g.inv.FileUses(s.resolved, s.info.ID, blk.DevT{})
 	case character:
-		n := g.inv.NamespaceOf(s.info.Rdev)
-		if n == nil {
-			return nil
-		}
-		return g.inv.Uses(n.DevT)
+		return g.usesOfNode(g.inv.NamespaceOf(s.info.Rdev))
 	}
-	uses := g.inv.Uses(s.info.Rdev)
-	if n := g.inv.ByDevT(s.info.Rdev); n != nil && n.Backing != "" {
+	return g.usesOfNode(g.inv.ByDevT(s.info.Rdev))
+}
+
+func (g guard) usesOfNode(n *device.Node) []device.Use {
+	uses := g.inv.Uses(n)
+	if n != nil && n.Backing != "" {
 		uses = append(uses, g.inv.BackingUses(n)...)
 	}
 	return uses
@@ -91,14 +91,14 @@ func (g guard) refuseUnnamed(s subject, spec Spec) error {
 	if len(spec.Destroy) > 0 {
 		hint = fmt.Sprintf("--destroy names %s, but this is %s: %s", strings.Join(spec.Destroy, ", "), s.base(), hint)
 	}
-	holds := "it exists, and blkmeter did not make it"
+	holds := "it exists"
 	if g.look != nil {
 		holds = g.look(s)
 	}
 	if loops := g.loopsOver(s); loops != "" {
 		holds += ", and is under " + loops
 	}
-	return fault.New(fault.ExitRefused, "REFUSED_EXISTS", hint, "refused to write to %s: %s", s.describe(), holds)
+	return fault.New(fault.ExitRefused, "REFUSED_EXISTS", hint, "refused to write to %s, which blkmeter did not make: %s", s.describe(), holds)
 }
 
 // loopsOver names the loop devices over a subject; used ones were refused before.

@@ -16,11 +16,11 @@ func newTarget(s subject, spec Spec, h *handle, inv *device.Inventory) *Target {
 	}
 	if s.kind == Block {
 		t.devT = s.info.Rdev
-		t.stack = inv.Stack(t.devT)
+		t.stack = inv.Stack(inv.ByDevT(t.devT))
 	} else {
 		t.fs = inv.FileSystemOf(s.resolved, s.info.ID.Dev)
 		t.devT = t.fs.DevT
-		t.stack = append(fileStack(s, t.fs), inv.Stack(t.devT)...)
+		t.stack = append(fileStack(s, t.fs), inv.Stack(inv.ByDevT(t.devT))...)
 	}
 	if facts, err := device.Describe(h.opener.Root, t.devT); err == nil && !t.devT.IsZero() {
 		t.facts = facts

@@ -148,13 +148,13 @@ func (o *Opener) guard(inv *device.Inventory) guard { return guard{inv: inv, loo
 func lookAt(s subject) string {
 	file, err := blk.Open(s.resolved, blk.Flags{})
 	if err != nil {
-		return fmt.Sprintf("it exists, and what it holds could not be read (%v)", err)
+		return fmt.Sprintf("what it holds could not be read (%v)", err)
 	}
 	defer file.Close()
 	size := s.info.SizeBytes
 	if s.kind == Block {
 		if size, err = blk.SizeBytes(int(file.Fd())); err != nil {
-			return fmt.Sprintf("it exists, and its size could not be read (%v)", err)
+			return fmt.Sprintf("its size could not be read (%v)", err)
 		}
 	}
 	return contents(file, size)

@@ -117,6 +117,8 @@ func TestWhatIsNoTarget(t *testing.T) {
 		"missing device":  {Spec{Path: "/dev/nvme99n77"}, "TARGET_MISSING", "blkmeter devices", 1},
 		"under a file":    {Spec{Path: filepath.Join(dir, "data.img", "x")}, "TARGET_MISSING", "", 1},
 		"directory":       {Spec{Path: dir}, "TARGET_IS_DIRECTORY", "", 1},
+		"kernel switch":   {Spec{Path: "/proc/sys/kernel/hostname", Access: ReadWrite, Destroy: []string{"hostname"}}, "TARGET_KIND", "", 1},
+		"attribute":       {Spec{Path: "/sys/kernel/mm/transparent_hugepage/enabled", Access: ReadWrite, Overwrite: true}, "TARGET_KIND", "", 1},
 		"null device":     {Spec{Path: "/dev/null"}, "TARGET_IS_CHARACTER", "--ioengine=null", 1},
 		"new under /dev":  {Spec{Path: "/dev/blkmeter-typo", Access: ReadWrite, Create: true, SizeBytes: 4096}, "REFUSED_UNDER_DEV", "", 2},
 		"new without dir": {Spec{Path: filepath.Join(dir, "no/file"), Access: ReadWrite, Create: true, SizeBytes: 4096}, "TARGET_MISSING", "", 1},

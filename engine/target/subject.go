@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -38,6 +39,7 @@ func identify(path string, inv *device.Inventory) (subject, error) {
 	switch mode := info.Mode; {
 	case mode.IsRegular():
 		s.kind = File
+		return s, kernelInterface(s, inv)
 	case mode.IsDir():
 		return s, fault.Usage("TARGET_IS_DIRECTORY", "name a device, or a file in the directory", "%s is a directory", path)
 	case mode&fs.ModeCharDevice != 0:
@@ -48,6 +50,21 @@ func identify(path string, inv *device.Inventory) (subject, error) {
 		return s, fault.Usage("TARGET_KIND", "name a block device or a regular file", "%s is %s", path, modeWord(mode))
 	}
 	return s, nil
+}
+
+// interfaces are the file systems whose files are switches of the kernel, the firmware or a container, not
+// storage. Writing to one can stop the machine, or keep it from starting again.
+var interfaces = []string{
+	"proc", "sysfs", "debugfs", "tracefs", "securityfs", "configfs", "cgroup", "cgroup2", "efivarfs", "pstore", "bpf", "selinuxfs",
+}
+
+// kernelInterface refuses files that are not storage.
+func kernelInterface(s subject, inv *device.Inventory) error {
+	fs := inv.FileSystemOf(s.resolved, s.info.ID.Dev)
+	if !slices.Contains(interfaces, fs.Type) {
+		return nil
+	}
+	return fault.Usage("TARGET_KIND", "name a block device, or a file on a disk", "%s is not stored anywhere: it is an interface of the kernel (%s)", s.path, fs.Type)
 }
 
 func resolve(path string) (string, error) {

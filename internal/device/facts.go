@@ -81,58 +81,90 @@ var settingNames = []string{
 
 // Describe reads the facts of the disk or partition with number d.
 func Describe(root Root, d blk.DevT) (Facts, error) {
-	real, err := filepath.EvalSymlinks(root.Path("sys/dev/block", d.String()))
-	if err != nil {
-		return Facts{}, fmt.Errorf("find device %s in sysfs: %w", d, err)
+	link := root.linkBase("sys/dev/block", d.String())
+	if link == "" {
+		return Facts{}, fmt.Errorf("no block device %s in %s", d, root.Path("sys/dev/block"))
 	}
-	return DescribeName(root, filepath.Base(real))
+	return DescribeName(root, link)
 }
 
 // DescribeName reads the facts of the disk or partition with the kernel's name.
 func DescribeName(root Root, name string) (Facts, error) {
-	dir := filepath.Join("sys/class/block", name)
-	if !root.has(dir) {
+	if !root.has("sys/class/block", name) {
 		return Facts{}, fmt.Errorf("no block device %s in %s", name, root.Path("sys/class/block"))
 	}
-	f := Facts{
-		Name: name, Disk: name, DevT: root.devT(dir, "dev"),
-		SizeBytes: root.readInt(0, dir, "size") * statSectorBytes,
-		ReadOnly:  root.read(dir, "ro") == "1",
+	n := readNode(root, name)
+	f := Summarize(root, n)
+	dir := f.diskDir(n)
+	f.Settings = map[string]string{}
+	for _, name := range settingNames {
+		if v := root.read(dir, "queue", name); v != "" {
+			f.Settings[name] = v
+		}
 	}
-	if root.has(dir, "partition") {
-		f.Disk = partitionDisk(root, dir)
-	}
-	f.readDisk(root)
-	f.readQueue(root)
-	f.Notes = notes(root, &f)
+	askQueueTypes(root, f.Disk, f.Queues)
+	f.Notes = notes(root, &f, dir)
 	return f, nil
 }
 
+// Summarize reads the facts that a list of devices shows: all but settings and notes.
+func Summarize(root Root, n *Node) Facts {
+	f := Facts{
+		Name: n.Name, Disk: n.Name, DevT: n.DevT, Hidden: n.Hidden,
+		SizeBytes: root.readInt(0, n.dir, "size") * statSectorBytes,
+		ReadOnly:  root.read(n.dir, "ro") == "1",
+		NUMANode:  -1,
+	}
+	if n.Disk != "" {
+		f.Disk = n.Disk
+	}
+	dir := f.diskDir(n)
+	f.Kind = kindOf(f.Disk, dir)
+	f.readDisk(root, dir)
+	f.readQueue(root, filepath.Join(dir, "queue"))
+	f.Queues = readQueues(root, filepath.Join(dir, "mq"), f.IOPoll)
+	if len(f.Queues) > 0 {
+		f.Tags = f.Queues[0].Tags
+	}
+	return f
+}
+
+// diskDir is the directory of the whole device.
+func (f *Facts) diskDir(n *Node) string {
+	if f.Disk != f.Name {
+		return filepath.Dir(n.dir)
+	}
+	return n.dir
+}
+
 // readDisk reads what the whole device and its driver tell.
-func (f *Facts) readDisk(root Root) {
-	dir := filepath.Join("sys/block", f.Disk)
-	f.Kind = kindOf(root, f.Disk)
+func (f *Facts) readDisk(root Root, dir string) {
 	f.Removable = root.read(dir, "removable") == "1"
-	f.Hidden = root.read(dir, "hidden") == "1"
-	f.Model = root.first(dir, "device/model")
+	f.Transport = transport(root, f, dir)
+	f.PCIAddress = pciAddress(dir)
+	switch f.Kind {
+	case KindDM:
+		f.MapperName = root.read(dir, "dm/name")
+		return
+	case KindLoop:
+		f.BackingFile = root.read(dir, "loop/backing_file")
+		f.LoopDirectIO = root.read(dir, "loop/dio") == "1"
+		return
+	case KindMD:
+		f.Level = root.read(dir, "md/level")
+		return
+	case KindNVMe:
+		f.NVMeController = root.linkBase(dir, "device")
+		f.NVMeNamespace = int(root.readInt(0, dir, "nsid"))
+	}
+	f.Model = root.read(dir, "device/model")
 	f.Firmware = root.first(dir, "device/firmware_rev", "device/rev")
 	f.Serial = root.first(dir, "device/serial", "serial")
-	f.Transport = transport(root, f.Disk, f.Kind)
 	f.NUMANode = numaNode(root, dir)
-	f.PCIAddress = pciAddress(root, dir)
-	f.MapperName = root.read(dir, "dm/name")
-	f.BackingFile = root.read(dir, "loop/backing_file")
-	f.LoopDirectIO = root.read(dir, "loop/dio") == "1"
-	f.Level = root.read(dir, "md/level")
-	f.NVMeNamespace = int(root.readInt(0, dir, "nsid"))
-	if f.Kind == KindNVMe {
-		f.NVMeController = root.linkBase(dir, "device")
-	}
 }
 
 // readQueue reads the request queue's attributes.
-func (f *Facts) readQueue(root Root) {
-	dir := filepath.Join("sys/block", f.Disk, "queue")
+func (f *Facts) readQueue(root Root, dir string) {
 	f.LogicalBytes = int(root.readInt(0, dir, "logical_block_size"))
 	f.PhysicalBytes = int(root.readInt(0, dir, "physical_block_size"))
 	f.Scheduler, f.Schedulers = parseScheduler(root.read(dir, "scheduler"))
@@ -142,16 +174,6 @@ func (f *Facts) readQueue(root Root) {
 	f.IOPoll = root.read(dir, "io_poll") == "1"
 	f.DiscardBytes = root.readInt(0, dir, "discard_max_bytes")
 	f.Zoned = root.read(dir, "zoned")
-	f.Queues = readQueues(root, f.Disk)
-	if len(f.Queues) > 0 {
-		f.Tags = f.Queues[0].Tags
-	}
-	f.Settings = map[string]string{}
-	for _, name := range settingNames {
-		if v := root.read(dir, name); v != "" {
-			f.Settings[name] = v
-		}
-	}
 }
 
 // HCTX returns the number of the hardware queue of the given type ("default", "read" or "poll") that cpu
@@ -211,13 +233,9 @@ func numaNode(root Root, dir string) int {
 }
 
 // pciAddress finds the last PCI function on the way from the root of the device tree to a device.
-func pciAddress(root Root, dir string) string {
-	real, err := filepath.EvalSymlinks(root.Path(dir))
-	if err != nil {
-		return ""
-	}
+func pciAddress(dir string) string {
 	address := ""
-	for elem := range strings.SplitSeq(real, "/") {
+	for elem := range strings.SplitSeq(dir, "/") {
 		if isPCIAddress(elem) {
 			address = elem
 		}

@@ -55,8 +55,8 @@ func TestMachines(t *testing.T) {
 					t.Fatal(err)
 				}
 				writeFacts(&b, f)
-				fmt.Fprintf(&b, "  stack: %s\n", strings.Join(inv.Stack(n.DevT), " > "))
-				for _, u := range inv.Uses(n.DevT) {
+				fmt.Fprintf(&b, "  stack: %s\n", strings.Join(inv.Stack(n), " > "))
+				for _, u := range inv.Uses(n) {
 					fmt.Fprintf(&b, "  use: %s [%s]\n", u, u.Found)
 				}
 			}

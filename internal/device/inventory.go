@@ -1,6 +1,7 @@
 package device
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -21,6 +22,7 @@ type Node struct {
 	Backing    string     // of a loop device: the path of its file when it was attached
 	BackingID  blk.FileID // of a loop device over a file: the file that Backing leads to now; zero when none
 	Hidden     bool       // a path of a multipath device: not to be opened
+	dir        string     // its directory in /sys/devices
 }
 
 // Inventory is a snapshot of all block devices, mounts and swap areas: who is on top of whom.
@@ -52,6 +54,12 @@ func ReadInventory(root Root) *Inventory {
 		if disk := inv.byName[n.Disk]; disk != nil {
 			disk.Partitions = append(disk.Partitions, n.Name)
 		}
+		for _, below := range n.Slaves {
+			// The kernel lists holders itself, except of the paths of a multipath device.
+			if path := inv.byName[below]; path != nil && path.Hidden {
+				path.Holders = append(path.Holders, n.Name)
+			}
+		}
 	}
 	inv.Mounts = readMounts(root)
 	inv.Swaps = readSwaps(root)
@@ -80,39 +88,46 @@ func (inv *Inventory) index() {
 }
 
 func readNode(root Root, name string) *Node {
-	dir := filepath.Join("sys/class/block", name)
-	n := &Node{
-		Name: name, DevT: root.devT(dir, "dev"),
-		Holders: root.list(dir, "holders"),
-		Hidden:  root.read(dir, "hidden") == "1",
-	}
+	n := &Node{Name: name, dir: realDir(root, "sys/class/block", name)}
+	n.DevT = root.devT(n.dir, "dev")
+	n.Holders = root.list(n.dir, "holders")
 	switch {
-	case root.has(dir, "partition"):
-		n.Number = int(root.readInt(0, dir, "partition"))
-		n.Disk = partitionDisk(root, dir)
-	case strings.HasPrefix(name, "nvme"):
-		n.Slaves = multipathPaths(root, name)
+	case root.has(n.dir, "partition"):
+		n.Number = int(root.readInt(0, n.dir, "partition"))
+		n.Disk = filepath.Base(filepath.Dir(n.dir)) // a partition's directory lies in its disk's
 	case strings.HasPrefix(name, "dm-"):
-		n.Mapper, n.MapperUUID = root.read(dir, "dm/name"), root.read(dir, "dm/uuid")
-		n.Slaves = root.list(dir, "slaves")
+		n.Mapper, n.MapperUUID = root.read(n.dir, "dm/name"), root.read(n.dir, "dm/uuid")
+		n.Slaves = root.list(n.dir, "slaves")
+	case strings.HasPrefix(name, "nvme"):
+		n.Hidden = root.read(n.dir, "hidden") == "1"
+		n.Slaves = multipathPaths(root, n.dir)
 	case strings.HasPrefix(name, "loop"):
-		n.Backing = root.read(dir, "loop/backing_file")
-		if info, err := blk.Stat(root.Path(n.Backing)); n.Backing != "" && err == nil && info.Rdev.IsZero() {
-			n.BackingID = info.ID
-		}
+		n.readBacking(root)
 	default:
-		n.Slaves = root.list(dir, "slaves")
+		n.Slaves = root.list(n.dir, "slaves")
 	}
 	return n
 }
 
-// partitionDisk names the disk of a partition: in /sys/devices, a partition's directory lies in its disk's.
-func partitionDisk(root Root, dir string) string {
-	real, err := filepath.EvalSymlinks(root.Path(dir))
+// realDir follows the one symbolic link by which sysfs lists a device, so that each attribute of it is then
+// reached without following it again.
+func realDir(root Root, dir, name string) string {
+	path := filepath.Join(dir, name)
+	to, err := os.Readlink(root.Path(path))
 	if err != nil {
-		return ""
+		return path
 	}
-	return filepath.Base(filepath.Dir(real))
+	return filepath.Join(dir, to)
+}
+
+func (n *Node) readBacking(root Root) {
+	n.Backing = root.read(n.dir, "loop/backing_file")
+	if n.Backing == "" {
+		return
+	}
+	if info, err := blk.Stat(root.Path(n.Backing)); err == nil && info.Rdev.IsZero() {
+		n.BackingID = info.ID
+	}
 }
 
 // ByDevT returns the device with a number, or nil.

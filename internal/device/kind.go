@@ -15,11 +15,10 @@ var kindPrefixes = []struct {
 	{"xvd", KindXen}, {"vd", KindVirtio}, {"sd", KindSCSI}, {"sr", KindSCSI},
 }
 
-// kindOf tells the kind of a whole device.
-func kindOf(root Root, disk string) Kind {
+// kindOf tells the kind of a whole device from its name and its directory.
+func kindOf(disk, dir string) Kind {
 	if strings.HasPrefix(disk, "nvme") {
-		// The head of a multipath namespace hangs below its subsystem, not below a controller.
-		if strings.HasPrefix(root.linkBase("sys/block", disk, "device"), "nvme-subsys") {
+		if isMultipathHead(dir) {
 			return KindMultipath
 		}
 		return KindNVMe
@@ -32,14 +31,19 @@ func kindOf(root Root, disk string) Kind {
 	return KindOther
 }
 
+// isMultipathHead recognises the one device over all paths to an NVMe namespace: it hangs below its
+// subsystem, not below a controller.
+func isMultipathHead(dir string) bool {
+	return strings.HasPrefix(filepath.Base(filepath.Dir(dir)), "nvme-subsys")
+}
+
 // transport tells what carries a device's data.
-func transport(root Root, disk string, kind Kind) string {
-	dir := filepath.Join("sys/block", disk)
-	switch kind {
+func transport(root Root, f *Facts, dir string) string {
+	switch f.Kind {
 	case KindNVMe:
 		return root.read(dir, "device/transport")
 	case KindMultipath:
-		for _, path := range multipathPaths(root, disk) {
+		for _, path := range multipathPaths(root, dir) {
 			if t := root.read("sys/block", path, "device/transport"); t != "" {
 				return t
 			}
@@ -54,32 +58,28 @@ func transport(root Root, disk string, kind Kind) string {
 	case KindNBD:
 		return "network"
 	case KindSCSI:
-		return scsiTransport(root, dir)
+		return scsiTransport(dir)
 	}
 	return ""
 }
 
 // scsiTransport reads the bus from a SCSI disk's place in the device tree.
-func scsiTransport(root Root, dir string) string {
-	real, err := filepath.EvalSymlinks(root.Path(dir))
-	if err != nil {
-		return ""
-	}
+func scsiTransport(dir string) string {
 	for _, bus := range []struct{ mark, name string }{
 		{"/ata", "sata"}, {"/usb", "usb"}, {"/end_device-", "sas"}, {"/rport-", "fc"}, {"/session", "iscsi"}, {"/virtio", "virtio-scsi"},
 	} {
-		if strings.Contains(real, bus.mark) {
+		if strings.Contains(dir, bus.mark) {
 			return bus.name
 		}
 	}
 	return "scsi"
 }
 
-// multipathPaths returns the hidden devices nvmeXcYnZ that are the paths of the multipath device nvmeXnZ;
-// none when head is no such device.
-func multipathPaths(root Root, head string) []string {
-	subsystem, namespace, ok := strings.Cut(strings.TrimPrefix(head, "nvme"), "n")
-	if !ok || !strings.HasPrefix(root.linkBase("sys/block", head, "device"), "nvme-subsys") {
+// multipathPaths returns the hidden devices nvmeXcYnZ that are the paths of the multipath device nvmeXnZ
+// with the given directory; none when it is no such device.
+func multipathPaths(root Root, dir string) []string {
+	subsystem, namespace, ok := strings.Cut(strings.TrimPrefix(filepath.Base(dir), "nvme"), "n")
+	if !ok || !isMultipathHead(dir) {
 		return nil
 	}
 	var paths []string

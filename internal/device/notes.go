@@ -6,7 +6,7 @@ import (
 )
 
 // notes says which facts of the block layer apply to a device, where they decide how to read its figures.
-func notes(root Root, f *Facts) []string {
+func notes(root Root, f *Facts, dir string) []string {
 	var n []string
 	add := func(format string, args ...any) { n = append(n, fmt.Sprintf(format, args...)) }
 	switch f.Kind {
@@ -19,11 +19,11 @@ func notes(root Root, f *Facts) []string {
 	case KindVirtio:
 		add("the virtual machine monitor sets the number of queues (%d here) and does the I/O in its own threads", len(f.Queues))
 	case KindMultipath:
-		add("NVMe multipath is bio-based: the hardware queues belong to its paths (%s)", strings.Join(multipathPaths(root, f.Disk), ", "))
+		add("NVMe multipath is bio-based: the hardware queues belong to its paths (%s)", strings.Join(multipathPaths(root, dir), ", "))
 	case KindDM:
-		add("dm maps each I/O to the devices below it (%s); their queues and schedulers apply", slavesOf(root, f))
+		add("dm maps each I/O to the devices below it (%s); their queues and schedulers apply", slavesOf(root, dir))
 	case KindMD:
-		add("md %s turns each I/O into I/O on its members (%s); their queues and schedulers apply", f.Level, slavesOf(root, f))
+		add("md %s turns each I/O into I/O on its members (%s); their queues and schedulers apply", f.Level, slavesOf(root, dir))
 	case KindNVMe:
 		nvmeNotes(f, add)
 	}
@@ -68,6 +68,4 @@ func queueNotes(f *Facts) []string {
 	return n
 }
 
-func slavesOf(root Root, f *Facts) string {
-	return strings.Join(root.list("sys/block", f.Disk, "slaves"), ", ")
-}
+func slavesOf(root Root, dir string) string { return strings.Join(root.list(dir, "slaves"), ", ") }

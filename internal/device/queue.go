@@ -1,7 +1,6 @@
 package device
 
 import (
-	"path/filepath"
 	"slices"
 	"strconv"
 )
@@ -16,60 +15,60 @@ type Queue struct {
 	CPUs         []int
 }
 
-// readQueues reads a disk's mq directory; none for a bio-based device.
-func readQueues(root Root, disk string) []Queue {
+// readQueues reads a disk's mq directory; none for a bio-based device. Their types follow from the CPU map.
+func readQueues(root Root, dir string, polls bool) []Queue {
 	var queues []Queue
-	dir := filepath.Join("sys/block", disk, "mq")
 	for _, name := range root.list(dir) {
 		cpus, err := ParseCPUList(root.read(dir, name, "cpu_list"))
 		number := numberOf(name)
 		if err != nil || number < 0 {
 			continue
 		}
-		queues = append(queues, Queue{
-			HCTX: number, CPUs: cpus,
-			Tags:         int(root.readInt(0, dir, name, "nr_tags")),
-			ReservedTags: int(root.readInt(0, dir, name, "nr_reserved_tags")),
-		})
+		q := Queue{HCTX: number, TypeFrom: "cpu map", CPUs: cpus}
+		if len(queues) == 0 {
+			q.Tags = int(root.readInt(0, dir, name, "nr_tags"))
+			q.ReservedTags = int(root.readInt(0, dir, name, "nr_reserved_tags"))
+		} else {
+			// All queues of a device are made from one description of its tags.
+			q.Tags, q.ReservedTags = queues[0].Tags, queues[0].ReservedTags
+		}
+		queues = append(queues, q)
 	}
-	typeQueues(root, disk, queues)
+	mapTypes(queues, polls)
 	return queues
 }
 
-// typeQueues tells default, read and poll queues apart: by debugfs where it is mounted and readable, else
-// from the CPU map. Each type has a map of its own that covers every CPU, and the kernel numbers the types
-// in this order, so a queue whose CPUs were all mapped before begins the next type.
-func typeQueues(root Root, disk string, queues []Queue) {
-	types := mapTypes(root, disk, queues)
-	for i := range queues {
-		q := &queues[i]
-		q.Type, q.TypeFrom = types[i], "cpu map"
-		if t := root.read("sys/kernel/debug/block", disk, "hctx"+strconv.Itoa(q.HCTX), "type"); t != "" {
-			q.Type, q.TypeFrom = t, "debugfs"
-		}
-	}
-}
-
-func mapTypes(root Root, disk string, queues []Queue) []string {
-	group, groups := 0, make([]int, len(queues))
-	seen := map[int]bool{}
+// mapTypes tells default, read and poll queues apart by the CPU map. Each type has a map of its own that
+// covers every CPU, and the kernel numbers the types in this order, so a queue that feeds on a CPU that had
+// one already begins the next type. polls says that the driver has poll queues.
+func mapTypes(queues []Queue, polls bool) {
+	group, seen := make([]int, len(queues)), map[int]bool{}
+	last := 0
 	for i, q := range queues {
 		if slices.ContainsFunc(q.CPUs, func(cpu int) bool { return seen[cpu] }) {
-			group++
+			last++
 			clear(seen)
 		}
 		for _, cpu := range q.CPUs {
 			seen[cpu] = true
 		}
-		groups[i] = group
+		group[i] = last
 	}
 	names := []string{"default", "read", "poll"}
-	if group == 1 && root.read("sys/block", disk, "queue/io_poll") == "1" {
+	if last == 1 && polls {
 		names = []string{"default", "poll"}
 	}
-	types := make([]string, len(queues))
-	for i, g := range groups {
-		types[i] = names[min(g, len(names)-1)]
+	for i := range queues {
+		queues[i].Type = names[min(group[i], len(names)-1)]
 	}
-	return types
+}
+
+// askQueueTypes takes the types from debugfs, where it is mounted and readable.
+func askQueueTypes(root Root, disk string, queues []Queue) {
+	for i := range queues {
+		q := &queues[i]
+		if t := root.read("sys/kernel/debug/block", disk, "hctx"+strconv.Itoa(q.HCTX), "type"); t != "" {
+			q.Type, q.TypeFrom = t, "debugfs"
+		}
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 )
@@ -27,14 +28,30 @@ func (r Root) Path(elem ...string) string {
 	return filepath.Join(append([]string{"/", string(r)}, elem...)...)
 }
 
-// read returns a file's text without the white space around it, or "" when it cannot be read: an attribute
-// that this kernel or driver does not have is not an error.
+// attributeBytes is the most that a sysfs attribute can hold: a page (Documentation/filesystems/sysfs.rst).
+const attributeBytes = 4096
+
+// read returns the text of a sysfs attribute, or of a short file of /proc, without the white space around
+// it. It is "" when it cannot be read: an attribute that this kernel or driver does not have is not an
+// error. One read gets it whole; os.ReadFile would take two, and a list of devices reads thousands.
 func (r Root) read(elem ...string) string {
+	fd, err := syscall.Open(r.Path(elem...), syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	var buf [attributeBytes]byte
+	n, _ := syscall.Read(fd, buf[:])
+	syscall.Close(fd)
+	return strings.Trim(string(buf[:max(n, 0)]), " \t\n\x00")
+}
+
+// readAll returns the text of a file of any length, or "".
+func (r Root) readAll(elem ...string) string {
 	b, err := os.ReadFile(r.Path(elem...))
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(strings.ReplaceAll(string(b), "\x00", ""))
+	return string(b)
 }
 
 // readInt returns a file's number, or missing.

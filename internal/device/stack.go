@@ -53,12 +53,12 @@ func within(path, dir string) bool {
 // stackLimit bounds how deep a stack is followed: deeper than the kernel lets devices be stacked.
 const stackLimit = 32
 
-// Stack names what I/O to the device with number d passes on its way down, d itself first: devices by name,
+// Stack names what I/O to device n passes on its way down, n itself first, none when it is nil: devices by name,
 // the files of loop devices by path followed by their file system's type. Of several devices on one level
 // (RAID) all are named, joined by "+", and the way ends there unless they lie on one disk.
-func (inv *Inventory) Stack(d blk.DevT) []string {
+func (inv *Inventory) Stack(n *Node) []string {
 	var stack []string
-	for n := inv.byDevT[d]; n != nil && len(stack) < stackLimit; {
+	for n != nil && len(stack) < stackLimit {
 		stack = append(stack, n.label())
 		var more []string
 		n, more = inv.below(n)

@@ -14,7 +14,7 @@ type Swap struct {
 }
 
 // readSwaps reads /proc/swaps.
-func readSwaps(root Root) []Swap { return parseSwaps(root.read("proc/swaps")) }
+func readSwaps(root Root) []Swap { return parseSwaps(root.readAll("proc/swaps")) }
 
 // parseSwaps reads the text of /proc/swaps: a header, then "path type size used priority" a line.
 func parseSwaps(text string) []Swap {

@@ -46,12 +46,11 @@ func (u Use) String() string {
 	}
 }
 
-// Uses returns everything that relies on what the device with number d stores: mounts, swap and holders of
+// Uses returns everything that relies on what device n stores, none when it is nil: mounts, swap and holders of
 // the device itself, of its partitions, and of whatever is built on them; of a partition, also the uses of
 // its disk as a whole; of a stacked device, also mounts and swap directly on what it is built on. The most
 // telling come first: mounts, then swap, then holders.
-func (inv *Inventory) Uses(d blk.DevT) []Use {
-	n := inv.byDevT[d]
+func (inv *Inventory) Uses(n *Node) []Use {
 	if n == nil {
 		return nil
 	}
@@ -98,7 +97,7 @@ func (w *walk) onto(n *Node) {
 		h := w.inv.byName[holder]
 		w.uses = append(w.uses, Use{
 			Kind: UseHolder, Device: n.Name, By: holder, Detail: holderDetail(h),
-			Found: filepath.Join("/sys/class/block", n.Name, "holders", holder),
+			Found: n.holderFile(holder),
 		})
 		w.up(h)
 	}
@@ -159,6 +158,14 @@ func loopUse(under string, loop *Node) Use {
 	}
 }
 
+// holderFile is the file that tells that holder is built on n.
+func (n *Node) holderFile(holder string) string {
+	if n.Hidden {
+		return filepath.Join("/sys/class/block", n.Name, "hidden")
+	}
+	return filepath.Join("/sys/class/block", n.Name, "holders", holder)
+}
+
 func holderDetail(h *Node) string {
 	if h == nil {
 		return ""
@@ -177,7 +184,7 @@ func (inv *Inventory) FileUses(name string, file blk.FileID, except blk.DevT) []
 		if loop.DevT == except {
 			continue
 		}
-		if above := inv.Uses(loop.DevT); len(above) > 0 {
+		if above := inv.Uses(loop); len(above) > 0 {
 			uses = append(append(uses, above...), loopUse(name, loop))
 		}
 	}
