@@ -113,10 +113,10 @@ func latencyOf(l *report.Latency, withBins bool, also func(lowestNS, count int64
 		return latency{}, fmt.Errorf("fold into bins: %w", err)
 	}
 	out.bins = new(bins)
-	for lowest, n := range buckets {
-		out.bins[binOf(lowest)] += n
+	for _, b := range buckets {
+		out.bins[binOf(b.LowestNS)] += b.Count
 		if also != nil {
-			also(lowest, n)
+			also(b.LowestNS, b.Count)
 		}
 	}
 	return out, nil

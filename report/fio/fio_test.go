@@ -56,8 +56,10 @@ func TestGolden(t *testing.T) {
 		"terse5.txt":         {fio.Terse, func(o *fio.Options) { o.TerseVersion = 5 }},
 		"terse5-both.txt":    {fio.Terse, func(o *fio.Options) { o.TerseVersion, o.Unified = 5, fio.Both }},
 		"normal.txt":         {fio.Normal, func(o *fio.Options) { o.Banner = true }},
-		"normal-bits.txt":    {fio.Normal, func(o *fio.Options) { o.Bits, o.KBBase, o.Figures, o.Precision = true, 1000, 6, 4 }},
-		"normal-both.txt":    {fio.Normal, func(o *fio.Options) { o.Unified, o.SlatPercentiles, o.LatPercentiles = fio.Both, true, true }},
+		"normal-bits.txt": {fio.Normal, func(o *fio.Options) {
+			o.Bits, o.KBBase, o.Figures, o.Percentiles = true, 1000, 6, []float64{50, 99.9999}
+		}},
+		"normal-both.txt": {fio.Normal, func(o *fio.Options) { o.Unified, o.SlatPercentiles, o.LatPercentiles = fio.Both, true, true }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := render(t, reporttest.Result(), c.formats, c.change)
@@ -131,6 +133,7 @@ type (
 		Read              typedDirection     `json:"read"`
 		Write             typedDirection     `json:"write"`
 		Trim              typedDirection     `json:"trim"`
+		Mixed             *typedDirection    `json:"mixed"`
 		Sync              typedSync          `json:"sync"`
 		Runtime           int64              `json:"job_runtime"`
 		User              float64            `json:"usr_cpu"`

@@ -3,6 +3,7 @@ package fio
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/blkmeter/blkmeter/workloads"
@@ -228,7 +229,11 @@ func (d *document) normalPercentiles(out []byte, name string, l *latency) []byte
 	case low > 2000 && high > 99_999:
 		unit, steps, by = "usec", 1, 1000
 	}
-	precision := d.options.Precision
+	precision := 0 // as many decimals as the percentile with the most has
+	for _, percent := range percents {
+		_, decimals, _ := strings.Cut(strconv.FormatFloat(percent, 'f', -1, 64), ".")
+		precision = max(precision, len(decimals))
+	}
 	width := 5
 	if high >= by {
 		width = max(width, int(math.Log10(float64(high/by))+1))
