@@ -16,7 +16,7 @@ func TestBins(t *testing.T) {
 		{0, 0}, {1, 1}, {127, 127}, {128, 129}, {129, 129}, {130, 131}, {217, 217}, {222, 223},
 		{216_064, 216_064}, {17_045_651_455, 16_978_542_592}, {17_045_651_456, 17_112_760_320}, {94e9, 17_112_760_320}, {report.HistogramHighestNS, 17_112_760_320},
 	} {
-		if got := binValue(binOf(c.ns)); got != c.value {
+		if got := binValue(BinOf(c.ns)); got != c.value {
 			t.Errorf("%d ns is printed as %d, want %d", c.ns, got, c.value)
 		}
 	}
@@ -34,15 +34,15 @@ func TestBinsFoldExactly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l.bins[binOf(v)] != 1 {
-			t.Fatalf("%d ns is not in bin %d", v, binOf(v))
+		if l.bins[BinOf(v)] != 1 {
+			t.Fatalf("%d ns is not in bin %d", v, BinOf(v))
 		}
-		if got := l.bins.percentiles([]float64{50})[0]; got != binValue(binOf(v)) {
+		if got := l.bins.percentiles([]float64{50})[0]; got != binValue(BinOf(v)) {
 			t.Fatalf("p50 of %d ns alone is %d", v, got)
 		}
 		if v < 17_045_651_456 {
-			if off := float64(binValue(binOf(v)) - v); off > float64(v)/128+1 || -off > float64(v)/128+1 {
-				t.Fatalf("%d ns is printed as %d", v, binValue(binOf(v)))
+			if off := float64(binValue(BinOf(v)) - v); off > float64(v)/128+1 || -off > float64(v)/128+1 {
+				t.Fatalf("%d ns is printed as %d", v, binValue(BinOf(v)))
 			}
 		}
 	})
