@@ -383,6 +383,17 @@ func TestFailedIOsCountAsFioCountsThem(t *testing.T) {
 	}
 }
 
+func TestRatesOfTheJobStandInForItsWorkers(t *testing.T) {
+	r := reporttest.Result()
+	for i := range r.Jobs[0].Workers {
+		r.Jobs[0].Workers[i].Read.IOPSRate, r.Jobs[0].Workers[i].Read.BWRate = report.Rate{}, report.Rate{}
+	}
+	read, want := decode(t, render(t, r, fio.JSON, nil)).Jobs[0].Read, r.Jobs[0].Read
+	if read.IOPSSamples != want.IOPSRate.N || read.IOPSMax != int64(want.IOPSRate.Max) || read.BWMin != int64(want.BWRate.Min/1024) {
+		t.Errorf("%+v, want those of %+v", read, want.IOPSRate)
+	}
+}
+
 func BenchmarkJSONPlus128Jobs(b *testing.B) {
 	r := reporttest.Result()
 	worker := r.Jobs[0].Workers[0]
