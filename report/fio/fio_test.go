@@ -394,6 +394,37 @@ func TestRatesOfTheJobStandInForItsWorkers(t *testing.T) {
 	}
 }
 
+// FuzzWrite renders whatever passes as a Result: there may be errors, but no panics, and always one valid
+// JSON document.
+func FuzzWrite(f *testing.F) {
+	var whole bytes.Buffer
+	if err := report.Write(&whole, reporttest.Small()); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole.Bytes())
+	f.Add([]byte(`{"schema":"blkmeter.result/1","jobs":[{"name":"\u0000","read":{"ios":9223372036854775807,"bytes":9223372036854775807,"issued":9223372036854775807,"runtime_ns":1}}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := report.Load(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		for _, unified := range []fio.UnifiedRW{fio.Separate, fio.Mixed, fio.Both} {
+			o := fio.OptionsOf(r)
+			o.Unified, o.SlatPercentiles, o.LatPercentiles, o.Banner = unified, true, true, true
+			var out bytes.Buffer
+			if err := fio.Write(&out, r, fio.JSONPlus, o); err != nil {
+				return
+			}
+			if !json.Valid(out.Bytes()) {
+				t.Errorf("invalid JSON:\n%s", out.Bytes())
+			}
+			if err := fio.Write(io.Discard, r, fio.Terse|fio.Normal, o); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
 func BenchmarkJSONPlus128Jobs(b *testing.B) {
 	r := reporttest.Result()
 	worker := r.Jobs[0].Workers[0]
