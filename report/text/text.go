@@ -275,6 +275,13 @@ func (p *page) details(r *report.Result, j, before *report.Job) error {
 	if depth := meanOf(j.Depth); depth > 0 {
 		p.entry(dim, "  depth", label, plain, fmt.Sprintf("%s requests in flight per worker on average", significant(depth, 3)))
 	}
+	if j.LateArrivals > 0 {
+		p.entry(dim, "  paced", label, yellow, fmt.Sprintf("%s of %s I/Os were submitted after they were due",
+			count(float64(j.LateArrivals)), count(float64(j.Arrivals))))
+	}
+	if j.RingOverflow > 0 {
+		p.entry(dim, "  ring", label, yellow, fmt.Sprintf("%s found the completion ring full", plural(int(j.RingOverflow), "completion")))
+	}
 	how := circumstances(j)
 	if before != nil && len(how) > 0 && slices.Equal(how, circumstances(before)) {
 		how = []remark{{"how", "engine, placement and choices as for " + before.Name}}
