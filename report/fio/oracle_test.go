@@ -38,8 +38,10 @@ func TestAgainstFio(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			out := filepath.Join(dir, "out")
-			cmd := exec.Command(program, append([]string{"--name=oracle", "--filename=" + filepath.Join(dir, "data"), "--size=4m", "--output=" + out,
-				"--output-format=json+,terse,normal", "--terse-version=5", "--eta=never"}, args...)...)
+			cmd := exec.Command(program, append([]string{
+				"--name=oracle", "--filename=" + filepath.Join(dir, "data"), "--size=4m", "--output=" + out,
+				"--output-format=json+,terse,normal", "--terse-version=5", "--eta=never",
+			}, args...)...)
 			if text, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("%v: %v\n%s", cmd, err, text)
 			}

@@ -124,8 +124,11 @@ func oltp() report.Job {
 	j := report.Job{
 		Name: "oltp", Description: "a bank's afternoon", GroupID: 0, Grouped: true,
 		Options: []workloads.Option{
-			{Name: "rw", Value: "randrw"}, {Name: "bs", Value: "4k"}, {Name: "iodepth", Value: "32"},
-			{Name: "numjobs", Value: "4"}, {Name: "group_reporting", Value: ""},
+			{Name: "rw", Value: "randrw"},
+			{Name: "bs", Value: "4k"},
+			{Name: "iodepth", Value: "32"},
+			{Name: "numjobs", Value: "4"},
+			{Name: "group_reporting", Value: ""},
 		},
 		Spec: report.Spec{
 			RW: "randrw", Targets: []int{0}, Engine: "io_uring",
