@@ -5,9 +5,9 @@ import (
 	"compress/zlib"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"math"
 	"slices"
 	"time"
@@ -88,76 +88,158 @@ func (l *Latency) Value(percent float64) (ns int64, ok bool) {
 	return l.Percentiles[i].ValueNS, float64(l.N) >= math.Round(100/(100-percent))
 }
 
-// maxEncodedBytes bounds an encoded histogram: a histogram with every bucket filled by a count near 2^63
-// takes 33 times 1024 counts of 9 bytes, and base64 a third more.
-const maxEncodedBytes = 33 * 1024 * 9 * 4 / 3 * 2
+// Bucket is a bucket of a histogram that holds samples.
+type Bucket struct {
+	LowestNS int64 // the lowest value that falls into it
+	Count    int64
+}
 
-// Decode returns the full histogram, in nanoseconds. It fails on text that is not an HdrHistogram V2
-// of the geometry above, before memory for another geometry is taken.
-func (l *Latency) Decode() (*hdrhistogram.Histogram, error) {
-	if len(l.Histogram) > maxEncodedBytes {
-		return nil, fmt.Errorf("histogram of %d characters is longer than any of this geometry (%d)", len(l.Histogram), maxEncodedBytes)
-	}
-	if err := checkGeometry(l.Histogram); err != nil {
-		return nil, fmt.Errorf("histogram: %w", err)
-	}
-	h, err := hdrhistogram.Decode([]byte(l.Histogram))
+// Buckets decodes the full histogram into the buckets that hold samples, ascending. Below 2048 ns a bucket
+// is one value; above, it is less than 0.1 % wide, and its bounds are multiples of a power of two.
+//
+// It fails on text that is not an HdrHistogram V2 of the geometry above or does not hold N samples, as in a
+// damaged file; what it allocates is bounded whatever the text says.
+func (l *Latency) Buckets() ([]Bucket, error) {
+	buckets, err := decode(l.Histogram)
 	if err != nil {
 		return nil, fmt.Errorf("histogram: %w", err)
 	}
-	return h, nil
+	var total int64
+	for _, b := range buckets {
+		if total += b.Count; total < 0 {
+			return nil, errors.New("histogram: counts overflow")
+		}
+	}
+	if total != l.N {
+		return nil, fmt.Errorf("histogram: it holds %d samples, not %d", total, l.N)
+	}
+	return buckets, nil
 }
 
-// Buckets returns the buckets that hold samples, in ascending order: the lowest value that falls into a
-// bucket, in ns, and how many samples did. Below 2048 ns a bucket is one value; above, it is less than
-// 0.1 % wide, and its bounds are multiples of a power of two.
-func (l *Latency) Buckets() (iter.Seq2[int64, int64], error) {
-	h, err := l.Decode()
+// Decode returns the full histogram, in nanoseconds; it fails as [Latency.Buckets] does.
+func (l *Latency) Decode() (*hdrhistogram.Histogram, error) {
+	buckets, err := l.Buckets()
 	if err != nil {
 		return nil, err
 	}
-	counts := h.Export().Counts
-	return func(yield func(lowestNS, count int64) bool) {
-		for i, n := range counts {
-			if n != 0 && !yield(lowestOf(i), n) {
-				return
-			}
+	h := NewHistogram()
+	return h, record(h, buckets)
+}
+
+// record adds buckets to h.
+func record(h *hdrhistogram.Histogram, buckets []Bucket) error {
+	for _, b := range buckets {
+		if err := h.RecordValues(b.LowestNS, b.Count); err != nil {
+			return fmt.Errorf("histogram: %w", err)
 		}
-	}, nil
-}
-
-// lowestOf returns the lowest value of the bucket with index i: 2048 buckets of one value, then 1024 for
-// each further power of two.
-func lowestOf(i int) int64 {
-	const half = 1024
-	if i < 2*half {
-		return int64(i)
-	}
-	return int64(half+i%half) << (i/half - 1)
-}
-
-// checkGeometry reads the header of an encoded histogram: 8 bytes (cookie, compressed length), then,
-// compressed, cookie, payload length, index offset, digits, lowest and highest value.
-func checkGeometry(encoded string) error {
-	packed := base64.NewDecoder(base64.StdEncoding, bytes.NewReader([]byte(encoded)))
-	if _, err := io.CopyN(io.Discard, packed, 8); err != nil {
-		return fmt.Errorf("read the outer header: %w", err)
-	}
-	plain, err := zlib.NewReader(packed)
-	if err != nil {
-		return fmt.Errorf("read the compressed part: %w", err)
-	}
-	defer plain.Close()
-	var header struct {
-		Cookie, Length, Offset, Digits int32
-		Lowest, Highest                int64
-	}
-	if err := binary.Read(plain, binary.BigEndian, &header); err != nil {
-		return fmt.Errorf("read the header: %w", err)
-	}
-	if header.Digits != HistogramDigits || header.Lowest != HistogramLowestNS || header.Highest != HistogramHighestNS {
-		return fmt.Errorf("range %d..%d ns with %d digits, not %d..%d ns with %d",
-			header.Lowest, header.Highest, header.Digits, HistogramLowestNS, HistogramHighestNS, HistogramDigits)
 	}
 	return nil
+}
+
+// header begins the compressed part of an encoded histogram.
+type header struct {
+	Cookie, Length, Offset, Digits int32 // Length is that of the counts, in bytes
+	Lowest, Highest                int64
+	Ratio                          float64
+}
+
+const (
+	cookieMask   = ^int32(0xf0) // these bits give the width of a count, which only older versions vary
+	outerHeader  = 8            // cookie and length of the compressed part
+	longestCount = 9            // bytes
+
+	// From 2048 on each power of two has 1024 buckets; below are twice as many of one value each. An hour
+	// lies in the 31st power from there.
+	bucketsPerOctave = 1024
+	bucketCount      = (2 + 31) * bucketsPerOctave
+)
+
+// decode reads the V2 format of HdrHistogram: base64 around cookie and length and a zlib stream of a header
+// and counts. A count is a ZigZag LEB128 number of at most nine bytes, a negative one stands for so many
+// empty buckets. hdrhistogram-go has a decoder too; it makes the dense array of the geometry that the text
+// names, however large, where the outputs of a Result with hundreds of histograms need a few hundred
+// buckets of each.
+func decode(encoded string) ([]Bucket, error) {
+	packed, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return nil, err
+	}
+	if len(packed) < outerHeader || int32(binary.BigEndian.Uint32(packed))&cookieMask != hdrhistogram.V2CompressedEncodingCookieBase {
+		return nil, errors.New("it does not begin as HdrHistogram V2 does")
+	}
+	stream, err := zlib.NewReader(bytes.NewReader(packed[outerHeader:]))
+	if err != nil {
+		return nil, err
+	}
+	defer stream.Close()
+	var h header
+	if err := binary.Read(stream, binary.BigEndian, &h); err != nil {
+		return nil, fmt.Errorf("read the header: %w", err)
+	}
+	if h.Cookie&cookieMask != hdrhistogram.V2EncodingCookieBase {
+		return nil, errors.New("the compressed part does not begin as HdrHistogram V2 does")
+	}
+	if h.Digits != HistogramDigits || h.Lowest != HistogramLowestNS || h.Highest != HistogramHighestNS {
+		return nil, fmt.Errorf("range %d..%d ns with %d digits, not %d..%d ns with %d",
+			h.Lowest, h.Highest, h.Digits, HistogramLowestNS, HistogramHighestNS, HistogramDigits)
+	}
+	if h.Length < 0 || h.Length > bucketCount*longestCount {
+		return nil, fmt.Errorf("%d bytes of counts", h.Length)
+	}
+	counts := make([]byte, h.Length)
+	if _, err := io.ReadFull(stream, counts); err != nil {
+		return nil, fmt.Errorf("read the counts: %w", err)
+	}
+	return decodeCounts(counts)
+}
+
+func decodeCounts(counts []byte) ([]Bucket, error) {
+	buckets := make([]Bucket, 0, len(counts)/2)
+	var index int64
+	for len(counts) > 0 {
+		n, length := zigzag(counts)
+		if length == 0 {
+			return nil, errors.New("it ends within a count")
+		}
+		counts = counts[length:]
+		switch {
+		case n < 0:
+			index -= n
+		case n == 0:
+			index++
+		default:
+			if index >= bucketCount {
+				return nil, fmt.Errorf("bucket %d of %d", index, bucketCount)
+			}
+			buckets = append(buckets, Bucket{LowestNS: lowestOf(index), Count: n})
+			index++
+		}
+		if index < 0 || index > bucketCount {
+			return nil, fmt.Errorf("bucket %d of %d", index, bucketCount)
+		}
+	}
+	return buckets, nil
+}
+
+// zigzag reads one number: seven bits to a byte, lowest first, all eight of the ninth. length is 0 when
+// the bytes end too early.
+func zigzag(b []byte) (n int64, length int) {
+	var u uint64
+	for i := range min(len(b), longestCount) {
+		if i == longestCount-1 {
+			u |= uint64(b[i]) << (7 * i)
+		} else if u |= uint64(b[i]&0x7f) << (7 * i); b[i] >= 0x80 {
+			continue
+		}
+		return int64(u>>1) ^ -int64(u&1), i + 1
+	}
+	return 0, 0
+}
+
+// lowestOf returns the lowest value of the bucket with an index.
+func lowestOf(index int64) int64 {
+	if index < 2*bucketsPerOctave {
+		return index
+	}
+	return (bucketsPerOctave + index%bucketsPerOctave) << (index/bucketsPerOctave - 1)
 }

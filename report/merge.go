@@ -182,12 +182,12 @@ func MergeLatencies(parts []*Latency) (*Latency, error) {
 	low, high := parts[0].MinNS, parts[0].MaxNS
 	var total float64
 	for _, p := range parts {
-		part, err := p.Decode()
+		buckets, err := p.Buckets()
 		if err != nil {
 			return nil, err
 		}
-		if dropped := h.Merge(part); dropped > 0 {
-			return nil, fmt.Errorf("histogram: %d of %d samples do not fit into a sum", dropped, p.N)
+		if err := record(h, buckets); err != nil {
+			return nil, err
 		}
 		n += p.N
 		clamped += p.Clamped

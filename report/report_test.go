@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
@@ -115,10 +116,7 @@ func TestLoadRefuses(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	var whole bytes.Buffer
-	r := reporttest.Result()
-	r.Jobs = r.Jobs[:1]
-	r.Jobs[0].Workers = r.Jobs[0].Workers[:1]
-	if err := report.Write(&whole, r); err != nil {
+	if err := report.Write(&whole, reporttest.Small()); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(whole.Bytes())
@@ -167,15 +165,51 @@ func TestBucketsHoldWhatWasRecorded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var found int
-		for lowest, n := range buckets {
-			if lowest > v || float64(v-lowest) > 0.001*float64(v) || n != 1 {
-				t.Fatalf("%d is in a bucket from %d with %d samples", v, lowest, n)
-			}
-			found++
+		if len(buckets) != 1 {
+			t.Fatalf("%d is in %d buckets", v, len(buckets))
 		}
-		if found != 1 {
-			t.Fatalf("%d is in %d buckets", v, found)
+		if low := buckets[0].LowestNS; low > v || float64(v-low) > 0.001*float64(v) || buckets[0].Count != 1 {
+			t.Fatalf("%d is in %+v", v, buckets[0])
+		}
+	})
+}
+
+func TestLastBucketIsTheLibrarys(t *testing.T) {
+	h := report.NewHistogram()
+	last := len(h.Export().Counts) - 1
+	if want := int64(1)<<42 - 1<<31; want < report.HistogramHighestNS {
+		t.Fatalf("bucket %d begins at %d", last, want)
+	} else if err := h.RecordValue(want); err != nil || h.Export().Counts[last] != 1 {
+		t.Fatalf("the last of %d buckets does not hold %d: %v", last+1, want, err)
+	} else if b, err := report.LatencyOf(h, 1, want, want, 0, 0, 0).Buckets(); err != nil || b[0].LowestNS != want {
+		t.Fatalf("%v, %v", b, err)
+	}
+}
+
+// TestBucketsAgreeWithTheLibrary compares the decoder with that of hdrhistogram-go, also on what it must
+// refuse.
+func TestBucketsAgreeWithTheLibrary(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		h := report.NewHistogram()
+		for range rapid.IntRange(1, 60).Draw(t, "values") {
+			v := rapid.Int64Range(0, report.HistogramHighestNS).Draw(t, "value")
+			if err := h.RecordValues(v, rapid.Int64Range(1, 1<<54).Draw(t, "count")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l := report.LatencyOf(h, h.TotalCount(), 0, report.HistogramHighestNS, 0, 0, 0)
+		text := []byte(l.Histogram)
+		if rapid.Bool().Draw(t, "damage") {
+			text[rapid.IntRange(0, len(text)-1).Draw(t, "at")] = rapid.Byte().Draw(t, "byte")
+		}
+		l.Histogram = string(text)
+		want, wantErr := hdrhistogram.Decode(text)
+		got, err := l.Decode()
+		if err != nil && wantErr == nil && want.TotalCount() == l.N && want.HighestTrackableValue() == report.HistogramHighestNS {
+			t.Fatalf("refused: %v", err)
+		}
+		if err == nil && wantErr == nil && !got.Equals(want) {
+			t.Fatal("the histograms differ")
 		}
 	})
 }

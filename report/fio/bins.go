@@ -13,16 +13,16 @@ import (
 const (
 	binBits  = 6
 	binGroup = 1 << binBits
-	binCount = 29 * binGroup
+	BinCount = 29 * binGroup // how many bins there are
 )
 
 // bins is a histogram in fio's resolution.
-type bins [binCount]int64
+type bins [BinCount]int64
 
-// binOf returns the bin of a latency in ns.
-func binOf(ns int64) int {
+// BinOf returns the index of the bin of a latency in ns, 0 to BinCount-1.
+func BinOf(ns int64) int {
 	low := max(0, bits.Len64(uint64(ns))-1-binBits) // bits that do not count
-	return min(low<<binBits+int(ns>>low), binCount-1)
+	return min(low<<binBits+int(ns>>low), BinCount-1)
 }
 
 // binValue returns what fio prints for a bin: the middle of it, rounded down.
@@ -113,10 +113,10 @@ func latencyOf(l *report.Latency, withBins bool, also func(lowestNS, count int64
 		return latency{}, fmt.Errorf("fold into bins: %w", err)
 	}
 	out.bins = new(bins)
-	for lowest, n := range buckets {
-		out.bins[binOf(lowest)] += n
+	for _, b := range buckets {
+		out.bins[BinOf(b.LowestNS)] += b.Count
 		if also != nil {
-			also(lowest, n)
+			also(b.LowestNS, b.Count)
 		}
 	}
 	return out, nil

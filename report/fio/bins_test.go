@@ -13,10 +13,21 @@ func TestBins(t *testing.T) {
 		ns    int64
 		value int64
 	}{
-		{0, 0}, {1, 1}, {127, 127}, {128, 129}, {129, 129}, {130, 131}, {217, 217}, {222, 223},
-		{216_064, 216_064}, {17_045_651_455, 16_978_542_592}, {17_045_651_456, 17_112_760_320}, {94e9, 17_112_760_320}, {report.HistogramHighestNS, 17_112_760_320},
+		{0, 0},
+		{1, 1},
+		{127, 127},
+		{128, 129},
+		{129, 129},
+		{130, 131},
+		{217, 217},
+		{222, 223},
+		{216_064, 216_064},
+		{17_045_651_455, 16_978_542_592},
+		{17_045_651_456, 17_112_760_320},
+		{94e9, 17_112_760_320},
+		{report.HistogramHighestNS, 17_112_760_320},
 	} {
-		if got := binValue(binOf(c.ns)); got != c.value {
+		if got := binValue(BinOf(c.ns)); got != c.value {
 			t.Errorf("%d ns is printed as %d, want %d", c.ns, got, c.value)
 		}
 	}
@@ -34,15 +45,15 @@ func TestBinsFoldExactly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if l.bins[binOf(v)] != 1 {
-			t.Fatalf("%d ns is not in bin %d", v, binOf(v))
+		if l.bins[BinOf(v)] != 1 {
+			t.Fatalf("%d ns is not in bin %d", v, BinOf(v))
 		}
-		if got := l.bins.percentiles([]float64{50})[0]; got != binValue(binOf(v)) {
+		if got := l.bins.percentiles([]float64{50})[0]; got != binValue(BinOf(v)) {
 			t.Fatalf("p50 of %d ns alone is %d", v, got)
 		}
 		if v < 17_045_651_456 {
-			if off := float64(binValue(binOf(v)) - v); off > float64(v)/128+1 || -off > float64(v)/128+1 {
-				t.Fatalf("%d ns is printed as %d", v, binValue(binOf(v)))
+			if off := float64(binValue(BinOf(v)) - v); off > float64(v)/128+1 || -off > float64(v)/128+1 {
+				t.Fatalf("%d ns is printed as %d", v, binValue(BinOf(v)))
 			}
 		}
 	})
@@ -84,9 +95,19 @@ func TestAbbreviate(t *testing.T) {
 		binary  bool
 		want    string
 	}{
-		{0, 4, false, "0"}, {999, 4, false, "999"}, {9999, 4, false, "9999"}, {10_000, 4, false, "10.0k"}, {42_516, 4, false, "42.5k"},
-		{1_048_576, 4, true, "1024Ki"}, {65_536, 4, true, "64.0Ki"}, {10_000, 4, true, "9.77Ki"}, {74_088_388, 4, true, "70.7Mi"},
-		{105_103_000, 6, false, "105103k"}, {3_828_300, 6, false, "3828.3k"}, {999_999, 4, false, "1000k"}, {18_446_744_073_709_551_615, 4, true, "16.0Ei"},
+		{0, 4, false, "0"},
+		{999, 4, false, "999"},
+		{9999, 4, false, "9999"},
+		{10_000, 4, false, "10.0k"},
+		{42_516, 4, false, "42.5k"},
+		{1_048_576, 4, true, "1024Ki"},
+		{65_536, 4, true, "64.0Ki"},
+		{10_000, 4, true, "9.77Ki"},
+		{74_088_388, 4, true, "70.7Mi"},
+		{105_103_000, 6, false, "105103k"},
+		{3_828_300, 6, false, "3828.3k"},
+		{999_999, 4, false, "1000k"},
+		{18_446_744_073_709_551_615, 4, true, "16.0Ei"},
 	} {
 		if got := abbreviate(c.n, c.figures, c.binary, ""); got != c.want {
 			t.Errorf("abbreviate(%d, %d, %v) = %q, want %q", c.n, c.figures, c.binary, got, c.want)

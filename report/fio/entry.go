@@ -2,6 +2,7 @@ package fio
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"unicode"
@@ -163,6 +164,9 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 				return nil, fmt.Errorf("job %q, worker %d: %w", j.Name, w, err)
 			}
 		}
+		if j.Grouped || len(workers) == 1 {
+			entries[len(entries)-1].addRates(j, workers)
+		}
 	}
 	if o.Unified == Mixed {
 		for _, e := range entries {
@@ -220,6 +224,19 @@ func (e *entry) add(j *report.Job, s *report.Stats, o *Options) error {
 	e.submit.add(s.SubmitBatch, batchClass)
 	e.complete.add(s.ReapBatch, batchClass)
 	return nil
+}
+
+// addRates adds the job's rates where its workers have none of their own.
+func (e *entry) addRates(j *report.Job, workers []report.Worker) {
+	for d := range workloads.Direction(workloads.Directions) {
+		all := j.Dir(d)
+		known := slices.ContainsFunc(workers, func(w report.Worker) bool { return w.Dir(d) != nil && w.Dir(d).IOPSRate.N > 0 })
+		if all != nil && !known {
+			bw, iops := rateOf(all.BWRate, 1024), rateOf(all.IOPSRate, 1)
+			e.dirs[d].bw.add(&bw)
+			e.dirs[d].iops.add(&iops)
+		}
+	}
 }
 
 // direction converts one worker's statistics of a direction, and counts its completion latencies in the

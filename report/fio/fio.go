@@ -64,7 +64,6 @@ type Options struct {
 	Version         string    // the version to claim, as "fio-3.42"; parsers split it at the dash
 	TerseVersion    int       // 2 to 5
 	Percentiles     []float64 // percentile_list: up to 20, above 0, ascending
-	Precision       int       // percentile_precision: decimals of percentiles in normal output
 	SlatPercentiles bool
 	ClatPercentiles bool
 	LatPercentiles  bool
@@ -81,8 +80,8 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		Version: "fio-3.42", TerseVersion: 3,
-		Percentiles: []float64{1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.5, 99.9, 99.95, 99.99},
-		Precision:   2, ClatPercentiles: true, Figures: 4, KBBase: 1024,
+		Percentiles:     []float64{1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.5, 99.9, 99.95, 99.99},
+		ClatPercentiles: true, Figures: 4, KBBase: 1024,
 	}
 }
 
@@ -116,10 +115,6 @@ func (o *Options) apply(options []workloads.Option) {
 		case "percentile_list":
 			if list := parsePercentiles(opt.Value); len(list) > 0 {
 				o.Percentiles = list
-			}
-		case "percentile_precision":
-			if numeric && number >= 0 && number <= 6 {
-				o.Precision = number
 			}
 		case "significant_figures":
 			if numeric && number >= 1 && number <= 10 {

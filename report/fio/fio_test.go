@@ -56,8 +56,10 @@ func TestGolden(t *testing.T) {
 		"terse5.txt":         {fio.Terse, func(o *fio.Options) { o.TerseVersion = 5 }},
 		"terse5-both.txt":    {fio.Terse, func(o *fio.Options) { o.TerseVersion, o.Unified = 5, fio.Both }},
 		"normal.txt":         {fio.Normal, func(o *fio.Options) { o.Banner = true }},
-		"normal-bits.txt":    {fio.Normal, func(o *fio.Options) { o.Bits, o.KBBase, o.Figures, o.Precision = true, 1000, 6, 4 }},
-		"normal-both.txt":    {fio.Normal, func(o *fio.Options) { o.Unified, o.SlatPercentiles, o.LatPercentiles = fio.Both, true, true }},
+		"normal-bits.txt": {fio.Normal, func(o *fio.Options) {
+			o.Bits, o.KBBase, o.Figures, o.Percentiles = true, 1000, 6, []float64{50, 99.9999}
+		}},
+		"normal-both.txt": {fio.Normal, func(o *fio.Options) { o.Unified, o.SlatPercentiles, o.LatPercentiles = fio.Both, true, true }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := render(t, reporttest.Result(), c.formats, c.change)
@@ -131,6 +133,7 @@ type (
 		Read              typedDirection     `json:"read"`
 		Write             typedDirection     `json:"write"`
 		Trim              typedDirection     `json:"trim"`
+		Mixed             *typedDirection    `json:"mixed"`
 		Sync              typedSync          `json:"sync"`
 		Runtime           int64              `json:"job_runtime"`
 		User              float64            `json:"usr_cpu"`
@@ -378,6 +381,48 @@ func TestFailedIOsCountAsFioCountsThem(t *testing.T) {
 	if read.IOs != issued || read.Clat.N != done || issued == done {
 		t.Errorf("total_ios %d, N %d; issued %d, done %d", read.IOs, read.Clat.N, issued, done)
 	}
+}
+
+func TestRatesOfTheJobStandInForItsWorkers(t *testing.T) {
+	r := reporttest.Result()
+	for i := range r.Jobs[0].Workers {
+		r.Jobs[0].Workers[i].Read.IOPSRate, r.Jobs[0].Workers[i].Read.BWRate = report.Rate{}, report.Rate{}
+	}
+	read, want := decode(t, render(t, r, fio.JSON, nil)).Jobs[0].Read, r.Jobs[0].Read
+	if read.IOPSSamples != want.IOPSRate.N || read.IOPSMax != int64(want.IOPSRate.Max) || read.BWMin != int64(want.BWRate.Min/1024) {
+		t.Errorf("%+v, want those of %+v", read, want.IOPSRate)
+	}
+}
+
+// FuzzWrite renders whatever passes as a Result: there may be errors, but no panics, and always one valid
+// JSON document.
+func FuzzWrite(f *testing.F) {
+	var whole bytes.Buffer
+	if err := report.Write(&whole, reporttest.Small()); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole.Bytes())
+	f.Add([]byte(`{"schema":"blkmeter.result/1","jobs":[{"name":"\u0000","read":{"ios":9223372036854775807,"bytes":9223372036854775807,"issued":9223372036854775807,"runtime_ns":1}}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := report.Load(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		for _, unified := range []fio.UnifiedRW{fio.Separate, fio.Mixed, fio.Both} {
+			o := fio.OptionsOf(r)
+			o.Unified, o.SlatPercentiles, o.LatPercentiles, o.Banner = unified, true, true, true
+			var out bytes.Buffer
+			if err := fio.Write(&out, r, fio.JSONPlus, o); err != nil {
+				return
+			}
+			if !json.Valid(out.Bytes()) {
+				t.Errorf("invalid JSON:\n%s", out.Bytes())
+			}
+			if err := fio.Write(io.Discard, r, fio.Terse|fio.Normal, o); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 func BenchmarkJSONPlus128Jobs(b *testing.B) {

@@ -1,8 +1,10 @@
 package fio
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/blkmeter/blkmeter/workloads"
@@ -15,17 +17,18 @@ func (d *document) banner(out []byte) []byte {
 		j := &d.result.Jobs[i]
 		s := &j.Spec
 		size := func(dir workloads.Direction) string {
-			one := func(n int64) string { return abbreviate(uint64(n), 4, true, "B") }
-			return one(s.BlockMinBytes[dir]) + "-" + one(s.BlockMaxBytes[dir])
+			// fio has a size for the directions that the job does not use, too.
+			low := cmp.Or(s.BlockMinBytes[dir], cmp.Or(s.BlockMinBytes[:]...))
+			high := cmp.Or(s.BlockMaxBytes[dir], cmp.Or(s.BlockMaxBytes[:]...))
+			return abbreviate(uint64(low), 4, true, "B") + "-" + abbreviate(uint64(high), 4, true, "B")
 		}
 		out = fmt.Appendf(out, "%s: (g=%d): rw=%s, bs=(R) %s, (W) %s, (T) %s, ioengine=%s, iodepth=%d\n", printable(j.Name), j.GroupID, s.RW,
 			size(workloads.Read), size(workloads.Write), size(workloads.Trim), s.Engine, s.IODepth)
-		if n := max(1, len(j.Workers)); n > 1 {
+		n := max(1, len(j.Workers))
+		if n > 1 {
 			out = append(out, "...\n"...)
-			clones += n
-		} else {
-			clones++
 		}
+		clones += n
 	}
 	out = fmt.Appendf(out, "%s\n", d.options.Version)
 	if clones == 1 {
@@ -228,7 +231,11 @@ func (d *document) normalPercentiles(out []byte, name string, l *latency) []byte
 	case low > 2000 && high > 99_999:
 		unit, steps, by = "usec", 1, 1000
 	}
-	precision := d.options.Precision
+	precision := 0 // as many decimals as the percentile with the most has
+	for _, percent := range percents {
+		_, decimals, _ := strings.Cut(strconv.FormatFloat(percent, 'f', -1, 64), ".")
+		precision = max(precision, len(decimals))
+	}
 	width := 5
 	if high >= by {
 		width = max(width, int(math.Log10(float64(high/by))+1))

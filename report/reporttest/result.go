@@ -43,6 +43,26 @@ func Result() *report.Result {
 	return r
 }
 
+// Small returns a Result of a few I/Os of one worker, in a few kilobytes: a seed for fuzzing.
+func Small() *report.Result {
+	l := newRecorder()
+	for _, ns := range []int64{80_000, 95_000, 2_000_000} {
+		l.record(ns, 1)
+	}
+	stats := report.Stats{RuntimeNS: 1e9, Read: &report.DirStats{
+		IOs: 3, Bytes: 12_288, Issued: 4, Errors: 1, RuntimeNS: 1e9, IOPS: 3, BW: 12_288,
+		Slat: l.latency(), Clat: l.latency(), Lat: l.latency(),
+	}, Depth: []report.CountBucket{{Value: 1, Count: 4}}}
+	return &report.Result{
+		Schema: report.Schema, Status: report.StatusDone, Targets: []report.Target{{Path: "/dev/loop0", Kind: "block", Device: "loop0"}},
+		Jobs: []report.Job{{
+			Name: "small", Spec: report.Spec{RW: "randread", Targets: []int{0}, Engine: "psync", IODepth: 1, NumJobs: 1},
+			Stats: stats, Workers: []report.Worker{{HCTX: 3, Stats: stats}},
+			Series: []report.Interval{{LengthS: 1, Read: &report.IntervalStat{IOs: 3, IOPS: 3}}},
+		}},
+	}
+}
+
 func ioError() *report.Error {
 	return &report.Error{
 		Code: "IO_ERROR", Sentence: "worker 2 of job oltp: read of 4096 bytes at 7516192768 failed: input/output error",
@@ -104,8 +124,11 @@ func oltp() report.Job {
 	j := report.Job{
 		Name: "oltp", Description: "a bank's afternoon", GroupID: 0, Grouped: true,
 		Options: []workloads.Option{
-			{Name: "rw", Value: "randrw"}, {Name: "bs", Value: "4k"}, {Name: "iodepth", Value: "32"},
-			{Name: "numjobs", Value: "4"}, {Name: "group_reporting", Value: ""},
+			{Name: "rw", Value: "randrw"},
+			{Name: "bs", Value: "4k"},
+			{Name: "iodepth", Value: "32"},
+			{Name: "numjobs", Value: "4"},
+			{Name: "group_reporting", Value: ""},
 		},
 		Spec: report.Spec{
 			RW: "randrw", Targets: []int{0}, Engine: "io_uring",
@@ -114,7 +137,7 @@ func oltp() report.Job {
 			RampNS: 2_000_000_000, TimeBased: true, BatchSubmit: 16, BatchCompleteMin: 1, BatchCompleteMax: 24,
 			Queue: "single", QueueLock: "mutex", Seed: 0x5eed, MixReadPercent: 70, RandomMap: true, ContinueOnError: "io",
 			LatencyTargetNS: 1_500_000, LatencyWindowNS: 3_000_000_000, LatencyPercent: 99.5, RateIOPS: [3]int64{400_000, 200_000, 100},
-			EngineFeatures: []string{"DEFER_TASKRUN", "registered files", "registered buffers"},
+			EngineFeatures: []string{"io_uring: DEFER_TASKRUN", "io_uring: files registered", "io_uring: buffers registered"},
 		},
 		Decisions: []report.Decision{
 			{What: "engine", Chosen: "io_uring", Why: "the kernel has it and the device takes NOWAIT"},

@@ -1,7 +1,6 @@
 package text
 
 import (
-	"iter"
 	"math"
 	"strings"
 
@@ -50,14 +49,14 @@ func edges(low, high int64) []float64 {
 
 // rowCounts counts the samples at or above each edge and below the next. A bucket that an edge cuts belongs
 // to the row of its lowest value.
-func rowCounts(buckets iter.Seq2[int64, int64], rows []float64) []int64 {
+func rowCounts(buckets []report.Bucket, rows []float64) []int64 {
 	counts := make([]int64, len(rows))
 	i := 0
-	for lowest, n := range buckets {
-		for i+1 < len(rows) && float64(lowest) >= rows[i+1] {
+	for _, b := range buckets {
+		for i+1 < len(rows) && float64(b.LowestNS) >= rows[i+1] {
 			i++
 		}
-		counts[i] += n
+		counts[i] += b.Count
 	}
 	return counts
 }

@@ -30,10 +30,12 @@ func Write(w io.Writer, r *report.Result, o Options) error {
 		p.target(&r.Targets[i])
 	}
 	p.table(r.Jobs)
+	var before *report.Job
 	for i := range r.Jobs {
-		if err := p.details(r, &r.Jobs[i]); err != nil {
+		if err := p.details(r, &r.Jobs[i], before); err != nil {
 			return fmt.Errorf("render job %q: %w", r.Jobs[i].Name, err)
 		}
+		before = &r.Jobs[i]
 	}
 	p.remarks(r)
 	_, err := w.Write(p.out.Bytes())
@@ -223,8 +225,30 @@ func describe(s *report.Spec) string {
 	return sentence(", ", sentence(" ", s.RW, strings.Join(blocks, "/")), s.Engine, depth, unless(s.Direct, "buffered"))
 }
 
-// details prints what stands behind a job's figures.
-func (p *page) details(r *report.Result, j *report.Job) error {
+// remark is a labelled sentence.
+type remark struct{ label, text string }
+
+// circumstances are how the job was run: where its workers were, by what engine, and what was chosen for it.
+func circumstances(j *report.Job) []remark {
+	var how []remark
+	if text := placement(j.Workers); text != "" {
+		how = append(how, remark{"pinned", text})
+	}
+	if len(j.Spec.EngineFeatures) > 0 {
+		features := []string{j.Spec.Engine}
+		for _, f := range j.Spec.EngineFeatures {
+			features = append(features, strings.TrimPrefix(f, j.Spec.Engine+": "))
+		}
+		how = append(how, remark{"engine", strings.Join(features, ", ")})
+	}
+	for _, d := range j.Decisions {
+		how = append(how, remark{"chosen", fmt.Sprintf("%s %s: %s", d.What, d.Chosen, d.Why)})
+	}
+	return how
+}
+
+// details prints what stands behind a job's figures; before is the job above, if there is one.
+func (p *page) details(r *report.Result, j, before *report.Job) error {
 	p.end()
 	p.put(bold, shorten(j.Name, p.width))
 	p.end()
@@ -251,18 +275,25 @@ func (p *page) details(r *report.Result, j *report.Job) error {
 	if depth := meanOf(j.Depth); depth > 0 {
 		p.entry(dim, "  depth", label, plain, fmt.Sprintf("%s requests in flight per worker on average", significant(depth, 3)))
 	}
-	if text := placement(j.Workers); text != "" {
-		p.entry(dim, "  pinned", label, plain, text)
+	if j.LateArrivals > 0 {
+		p.entry(dim, "  paced", label, yellow, fmt.Sprintf("%s of %s I/Os were submitted after they were due",
+			count(float64(j.LateArrivals)), count(float64(j.Arrivals))))
 	}
-	if len(j.Spec.EngineFeatures) > 0 {
-		p.entry(dim, "  engine", label, plain, sentence(", ", append([]string{j.Spec.Engine}, j.Spec.EngineFeatures...)...))
+	if j.RingOverflow > 0 {
+		p.entry(dim, "  ring", label, yellow, fmt.Sprintf("%s found the completion ring full", plural(int(j.RingOverflow), "completion")))
+	}
+	how := circumstances(j)
+	if before != nil && len(how) > 0 && slices.Equal(how, circumstances(before)) {
+		how = []remark{{"how", "engine, placement and choices as for " + before.Name}}
+	}
+	for i, h := range how {
+		name := "  " + h.label
+		if i > 0 && how[i-1].label == h.label {
+			name = ""
+		}
+		p.entry(dim, name, label, plain, h.text)
 	}
 	p.fairness(j.Fairness, len(j.Workers), label)
-	name := "  chosen"
-	for _, d := range j.Decisions {
-		p.entry(dim, name, label, plain, fmt.Sprintf("%s %s: %s", d.What, d.Chosen, d.Why))
-		name = ""
-	}
 	if j.Error != nil && (r.Error == nil || *j.Error != *r.Error) { // the run's own comes last
 		p.problem(red, "  error", label, j.Error.Code, j.Error.Sentence, j.Error.Hint)
 	}

@@ -96,3 +96,23 @@ func TestDamagedHistogramIsAnError(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// FuzzWrite renders whatever passes as a Result; there may be errors, but no panics and no control
+// characters.
+func FuzzWrite(f *testing.F) {
+	var whole bytes.Buffer
+	if err := report.Write(&whole, reporttest.Small()); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole.Bytes())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := report.Load(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		var out bytes.Buffer
+		if err := text.Write(&out, r, text.Options{}); err == nil && bytes.ContainsAny(out.Bytes(), "\x1b\r\x00") {
+			t.Errorf("control characters in\n%q", out.Bytes())
+		}
+	})
+}
