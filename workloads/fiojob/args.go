@@ -1,6 +1,7 @@
 package fiojob
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -183,6 +184,12 @@ func (p *parser) section(d *draft, options []assignment, global bool) {
 		} else {
 			d.Options = append(d.Options, echo)
 		}
+	}
+	if e, _ := EngineNamed(d.Engine); e.Runs == "" {
+		// The options of a missing engine matter only if a job keeps that engine, and then it is told so.
+		d.refused = slices.DeleteFunc(slices.Clone(d.refused), func(a assignment) bool {
+			return table().options[a.index].Group == GroupForeign
+		})
 	}
 	p.showCommand(d, options, global)
 }

@@ -137,7 +137,7 @@ func (d *draft) apply(i int, value string, bare bool) (trap string, err error) {
 		if value, ok = o.Kind.alone(); !ok {
 			return "", fmt.Errorf("it needs a value: %s=%s", o.Name, o.Kind.Syntax())
 		}
-	} else if value == "" {
+	} else if value == "" && o.Group != GroupForeign {
 		return "", fmt.Errorf("the value is empty; it takes %s", o.Kind.Syntax())
 	}
 	if trap, err = o.Kind.parse(d, value); err == nil {

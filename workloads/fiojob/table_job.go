@@ -72,7 +72,7 @@ func jobOptions() []Option {
 			Group: GroupJob, Help: "end the other jobs when this one fails",
 		},
 		{
-			Name: "thread", Kind: flag{set: func(d *draft, v bool) { d.Thread = v }},
+			Name: "thread", Aliases: []string{"threads"}, Kind: flag{set: func(d *draft, v bool) { d.Thread = v }},
 			Group: GroupJob, Help: "accepted: workers are threads in any case",
 			Differs: "fio forks a process per job without it",
 		},
