@@ -33,7 +33,10 @@ func (j *Job) Paths(clone int) []string {
 	}
 	paths := make([]string, len(names))
 	for i, n := range names {
-		paths[i] = filepath.Join(dir, n)
+		paths[i] = n
+		if !filepath.IsAbs(n) {
+			paths[i] = filepath.Join(dir, n)
+		}
 	}
 	return paths
 }

@@ -72,7 +72,6 @@ fio's grammar has traps. blkmeter reads these as fio does and warns; ` + "`--str
 ## Options
 
 An empty default means that the option is not in force unless it is given.
-
 `
 
 // jobfile renders the page.
@@ -124,7 +123,11 @@ func row(b *bytes.Buffer, o *fiojob.Option) {
 		}
 	}
 	add("also ", strings.Join(synonyms, ", "))
-	fmt.Fprintf(b, "| %s | %s | %s | %s |\n", name, cell(o.Kind.Syntax()), cell(o.Default), cell(strings.Join(meaning, "; ")))
+	form := o.Kind.Syntax()
+	if o.StandsAlone() && form != "" {
+		form = "[=" + form + "]"
+	}
+	fmt.Fprintf(b, "| %s | %s | %s | %s |\n", name, cell(form), cell(o.Default), cell(strings.Join(meaning, "; ")))
 }
 
 // cell makes text fit for a table of Markdown.

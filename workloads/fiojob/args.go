@@ -74,7 +74,7 @@ func (p *parser) readArgs(args []string) arguments {
 		}
 		a := assignment{index: index, value: value, bare: !valued, place: here}
 		o := &table().options[index]
-		if _, alone := o.Kind.alone(); a.bare && !alone && i+1 < len(args) {
+		if a.bare && !o.StandsAlone() && i+1 < len(args) {
 			i++
 			a.value, a.bare = args[i], false
 		}

@@ -55,9 +55,9 @@ func writeOption(b *strings.Builder, o *Option) {
 		about += " [" + o.Default + "]"
 	}
 	head := "  --" + o.Name
-	switch _, alone := o.Kind.alone(); {
+	switch {
 	case form == "":
-	case alone:
+	case o.StandsAlone():
 		head += "[=" + form + "]"
 	default:
 		head += "=" + form
@@ -114,7 +114,7 @@ func Complete(word string) []string {
 			continue
 		}
 		end := "="
-		if _, alone := o.Kind.alone(); alone {
+		if o.StandsAlone() {
 			end = ""
 		}
 		list = append(list, "--"+o.Name+end+"\t"+o.Help)

@@ -93,6 +93,12 @@ var table = sync.OnceValue(func() *index {
 	return x
 })
 
+// StandsAlone says whether the option may be given without a value.
+func (o *Option) StandsAlone() bool {
+	_, ok := o.Kind.alone()
+	return ok
+}
+
 // Options returns a copy of the option table, in the order of help.
 func Options() []Option { return append([]Option(nil), table().options...) }
 

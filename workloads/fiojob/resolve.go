@@ -147,10 +147,11 @@ func (p *parser) settleRates(d *draft, bad func(code, hint, format string, args 
 
 func (p *parser) settleZones(d *draft, bad func(code, hint, format string, args ...any)) {
 	z := &d.Zones
-	if z.SizeBytes > 0 && !d.isSet("zonemode") {
-		z.Mode = "strided" // as in fio, for job files older than zonemode
-	}
 	switch z.Mode {
+	case "none":
+		if z.SizeBytes > 0 {
+			bad("BAD_JOB", "add zonemode=strided", "zonesize needs a zonemode")
+		}
 	case "zbd":
 		bad("OPTION_UNSUPPORTED", "run the job with fio", "zonemode=zbd is not supported: blkmeter does not drive zoned devices")
 	case "strided":

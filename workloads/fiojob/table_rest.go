@@ -183,7 +183,7 @@ func replayOptions() []Option {
 			Help: "replay everything on this target",
 		},
 		{
-			Name: "replay_scale", Kind: integer{min: 1, max: maxInt, set: func(d *draft, v int64) { d.Replay.Scale = v }}, Group: GroupReplay, Default: "1",
+			Name: "replay_scale", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.Replay.Scale = max(v, 1) }}, Group: GroupReplay, Default: "1",
 			Help: "divide recorded offsets by this",
 		},
 		{
