@@ -66,6 +66,7 @@ fio's grammar has traps. blkmeter reads these as fio does and warns; ` + "`--str
 | bs=4x, size=1.5m, bs=1e6 | 4, 1 and 1 bytes | what follows the digits is ignored when it is no suffix |
 | bs = 4k | 4 bytes | a space before a number hides its suffix |
 | runtime=1min, runtime=10sec | 1 and 10 microseconds | any suffix of a time that is not known means microseconds |
+| startdelay=5s-10s | from 5 microseconds | the suffix of the first number is taken to be s-10s; write 5-10s |
 | bs=1k-4k | 1k for reads, 4k for writes and trims | only bsrange takes ranges |
 | size=1g,2g | 2g | the last of a list wins where there should be one value |
 

@@ -51,7 +51,7 @@ func writeOption(b *strings.Builder, o *Option) {
 		about += ": " + strings.Join(names, ", ")
 		form = "WORD"
 	}
-	if o.Default != "" && o.Default != "0" && !strings.HasPrefix(o.Default, "$") {
+	if o.Default != "" && o.Default != "0" && len(o.Default) < helpWidth-helpIndent-2 {
 		about += " [" + o.Default + "]"
 	}
 	head := "  --" + o.Name
