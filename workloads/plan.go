@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Paths returns the names of the targets of a job's clone, counted from 0: those of filename, or generated
-// ones that follow filename_format, with fio's rules for directory.
+// Paths returns the names of the targets of a job's clone, counted from 0: the first NrFiles of filename, or
+// as many generated ones that follow filename_format, with fio's rules for directory.
 func (j *Job) Paths(clone int) []string {
 	names := j.Filenames
 	dir := ""
