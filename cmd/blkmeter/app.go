@@ -64,6 +64,7 @@ func newRootCommand(a *app) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	cmd.AddCommand(newPlanCommand(a))
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return fault.Usage("BAD_FLAG", "blkmeter help lists the commands; blkmeter COMMAND --help its flags", "%v", err)
 	})

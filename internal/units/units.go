@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -271,41 +272,77 @@ func ParseDuration(s string, bare time.Duration) (d time.Duration, trap string, 
 	return parseDuration(s, s, bare)
 }
 
+// fio reads a time's suffix otherwise than a size's: it starts after all leading digits and signs, so that
+// in a range such as 5-10s both numbers have the suffix of the last, and it must be known as a whole, up to
+// the next comma, except that anything may follow ms and us.
 func parseDuration(text, shown string, bare time.Duration) (time.Duration, string, error) {
 	n, err := leadingInt(text)
 	if err != nil {
 		return 0, "", err
 	}
-	suffix := strings.ToLower(suffixOf(text))
 	unit := bare
-	known := true
-	switch {
-	case suffix == "" || suffix[0] == '%':
-		rest := strings.TrimLeft(shown, "+-0123456789")
-		known = rest == "" || (strings.TrimSpace(rest) == "s" && bare == time.Second)
-	case strings.HasPrefix(suffix, "us"):
-		unit, known = time.Microsecond, strings.EqualFold(suffixOf(shown), "us") || strings.EqualFold(suffixOf(shown), "usec")
-	case strings.HasPrefix(suffix, "ms"):
-		unit, known = time.Millisecond, strings.EqualFold(suffixOf(shown), "ms") || strings.EqualFold(suffixOf(shown), "msec")
-	case suffix == "s":
-		unit = time.Second
-	case suffix == "m":
-		unit = time.Minute
-	case suffix == "h":
-		unit = time.Hour
-	case suffix == "d":
-		unit = 24 * time.Hour
-	default:
-		unit, known = time.Microsecond, false
+	suffix := strings.TrimLeft(text, "+-0123456789")
+	if suffix != "" && isLetter(suffix[0]) {
+		suffix, _, _ = strings.Cut(strings.ToLower(suffix), ",")
+		switch {
+		case strings.HasPrefix(suffix, "us"):
+			unit = time.Microsecond
+		case strings.HasPrefix(suffix, "ms"):
+			unit = time.Millisecond
+		default:
+			var known bool
+			if unit, known = timeUnit(suffix); !known {
+				unit = time.Microsecond
+			}
+		}
 	}
 	ns, err := scale(n, uint64(unit))
 	if err != nil {
 		return 0, "", err
 	}
 	d := time.Duration(ns)
-	if known {
+	if expected, ok := plainDuration(shown, bare); ok && expected == d {
 		return d, "", nil
 	}
-	trap := fmt.Sprintf("%q is %s: fio knows the suffixes d, h, m, s, ms and us only", shown, Time(d))
-	return d, trap, nil
+	if shown != text {
+		shown += " in " + text
+	}
+	return d, fmt.Sprintf("%q is %s: the suffixes of times are d, h, m, s, ms and us, and must fit", shown, Time(d)), nil
+}
+
+// timeUnit returns what a suffix in lower case stands for.
+func timeUnit(suffix string) (unit time.Duration, known bool) {
+	switch suffix {
+	case "us", "usec":
+		return time.Microsecond, true
+	case "ms", "msec":
+		return time.Millisecond, true
+	case "s":
+		return time.Second, true
+	case "m":
+		return time.Minute, true
+	case "h":
+		return time.Hour, true
+	case "d":
+		return 24 * time.Hour, true
+	}
+	return 0, false
+}
+
+// plainDuration returns what a reader expects of s, when all of it is a time.
+func plainDuration(s string, bare time.Duration) (d time.Duration, ok bool) {
+	s = strings.TrimSpace(s)
+	number := strings.TrimRight(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+	unit := bare
+	if suffix := strings.ToLower(s[len(number):]); suffix != "" {
+		if unit, ok = timeUnit(suffix); !ok {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	ns, err := scale(n, uint64(unit))
+	return time.Duration(ns), err == nil
 }

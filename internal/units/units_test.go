@@ -153,6 +153,10 @@ func TestParseDuration(t *testing.T) {
 	if d, trap, err := items[0].Duration(s); d != 5*us || trap == "" || err != nil {
 		t.Errorf("the first of 5s-10s is %v, %q, %v; want 5us and a trap", d, trap, err)
 	}
+	items, _ = SplitList("5-10s")
+	if d, trap, err := items[0].Duration(us); d != 5*s || trap == "" || err != nil {
+		t.Errorf("the first of 5-10s is %v, %q, %v; want 5s and a trap", d, trap, err)
+	}
 }
 
 func TestFormat(t *testing.T) {

@@ -1,6 +1,7 @@
 package fiojob
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -73,7 +74,7 @@ func (p *parser) readArgs(args []string) arguments {
 		}
 		a := assignment{index: index, value: value, bare: !valued, place: here}
 		o := &table().options[index]
-		if _, alone := o.Kind.alone(); a.bare && !alone && i+1 < len(args) {
+		if a.bare && !o.StandsAlone() && i+1 < len(args) {
 			i++
 			a.value, a.bare = args[i], false
 		}
@@ -183,6 +184,12 @@ func (p *parser) section(d *draft, options []assignment, global bool) {
 		} else {
 			d.Options = append(d.Options, echo)
 		}
+	}
+	if e, _ := EngineNamed(d.Engine); e.Runs == "" {
+		// The options of a missing engine matter only if a job keeps that engine, and then it is told so.
+		d.refused = slices.DeleteFunc(slices.Clone(d.refused), func(a assignment) bool {
+			return table().options[a.index].Group == GroupForeign
+		})
 	}
 	p.showCommand(d, options, global)
 }

@@ -109,7 +109,7 @@ type parser struct {
 	problems []string
 	hint     string // of the first problem
 	code     string
-	told     map[string]bool // warnings already given
+	told     map[string]bool // what was said already and once is enough for
 	budget   budget
 }
 
@@ -162,13 +162,19 @@ func (p *parser) err() error {
 	return fault.Usage(p.code, p.hint, "%d problems:\n  %s", len(p.problems), strings.Join(p.problems, "\n  "))
 }
 
-// warn records a warning once. Under --warnings-fatal it is a problem.
+// once says whether it is called with this key for the first time.
+func (p *parser) once(key string) bool {
+	first := !p.told[key]
+	p.told[key] = true
+	return first
+}
+
+// warn records a warning. Under --warnings-fatal it is a problem.
 func (p *parser) warn(code, hint, format string, args ...any) {
-	sentence := fmt.Sprintf(format, args...)
-	if p.told[sentence] || len(p.told) >= maxWarnings {
+	if len(p.plan.Warnings) >= maxWarnings {
 		return
 	}
-	p.told[sentence] = true
+	sentence := fmt.Sprintf(format, args...)
 	if p.settings.WarningsFatal {
 		p.problem(code, hint, "%s", sentence)
 		return
@@ -194,8 +200,7 @@ func (p *parser) apply(d *draft, a assignment) {
 	switch {
 	case o.Effect == Works || o.asksForNothing(a.value, a.bare):
 	case o.Effect == Ignored:
-		if key := "ignored " + o.Name; !p.told[key] {
-			p.told[key] = true
+		if p.once("ignored " + o.Name) {
 			p.warn("OPTION_IGNORED", "", "%s: %s is ignored: %s", a.place, o.Name, o.Why)
 		}
 	case o.Switch:

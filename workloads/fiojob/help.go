@@ -51,13 +51,13 @@ func writeOption(b *strings.Builder, o *Option) {
 		about += ": " + strings.Join(names, ", ")
 		form = "WORD"
 	}
-	if o.Default != "" && o.Default != "0" && !strings.HasPrefix(o.Default, "$") {
+	if o.Default != "" && o.Default != "0" && len(o.Default) < helpWidth-helpIndent-2 {
 		about += " [" + o.Default + "]"
 	}
 	head := "  --" + o.Name
-	switch _, alone := o.Kind.alone(); {
+	switch {
 	case form == "":
-	case alone:
+	case o.StandsAlone():
 		head += "[=" + form + "]"
 	default:
 		head += "=" + form
@@ -114,7 +114,7 @@ func Complete(word string) []string {
 			continue
 		}
 		end := "="
-		if _, alone := o.Kind.alone(); alone {
+		if o.StandsAlone() {
 			end = ""
 		}
 		list = append(list, "--"+o.Name+end+"\t"+o.Help)

@@ -364,7 +364,8 @@ func parseRange(text string, kbBase int, low, high int64) (workloads.SizeRange64
 	return workloads.SizeRange64{Min: min(bounds[0], bounds[1]), Max: max(bounds[0], bounds[1])}, strings.Join(traps, "; "), nil
 }
 
-// enum takes one of a list of words; with suffix set, ":something" may follow it.
+// enum takes one of a list of words; with suffix set, ":something" may follow it. Blanks around the value
+// do no harm here; fio takes "rw = read" for an error.
 type enum struct {
 	words  []Word
 	suffix string // the form of what may follow the colon; empty: nothing may
@@ -389,9 +390,9 @@ func (k enum) Words() []Word       { return k.words }
 func (enum) alone() (string, bool) { return "", false }
 
 func (k enum) parse(d *draft, value string) (string, error) {
-	name, suffix := value, ""
+	name, suffix := strings.TrimSpace(value), ""
 	if k.suffix != "" {
-		name, suffix, _ = strings.Cut(value, ":")
+		name, suffix, _ = strings.Cut(name, ":")
 	}
 	for _, w := range k.words {
 		if w.Name != name {
@@ -428,7 +429,7 @@ func (k text) parse(d *draft, value string) (string, error) {
 	if k.set == nil {
 		return "", nil
 	}
-	return "", k.set(d, value)
+	return "", k.set(d, strings.TrimSpace(value))
 }
 
 // floats takes up to limit numbers, separated by colons, in (low, high].

@@ -93,6 +93,12 @@ var table = sync.OnceValue(func() *index {
 	return x
 })
 
+// StandsAlone says whether the option may be given without a value.
+func (o *Option) StandsAlone() bool {
+	_, ok := o.Kind.alone()
+	return ok
+}
+
 // Options returns a copy of the option table, in the order of help.
 func Options() []Option { return append([]Option(nil), table().options...) }
 
@@ -137,7 +143,7 @@ func (d *draft) apply(i int, value string, bare bool) (trap string, err error) {
 		if value, ok = o.Kind.alone(); !ok {
 			return "", fmt.Errorf("it needs a value: %s=%s", o.Name, o.Kind.Syntax())
 		}
-	} else if value == "" {
+	} else if value == "" && o.Group != GroupForeign {
 		return "", fmt.Errorf("the value is empty; it takes %s", o.Kind.Syntax())
 	}
 	if trap, err = o.Kind.parse(d, value); err == nil {

@@ -24,14 +24,18 @@ func (p *parser) finish(d *draft, at place) {
 		return
 	}
 	if e, _ := EngineNamed(d.Engine); e.Runs == "" {
-		bad("ENGINE_UNSUPPORTED", "use io_uring, libaio or psync; blkmeter run --enghelp lists the engines", "engine not supported: %s", d.Engine)
+		if p.once("engine " + d.Engine) {
+			bad("ENGINE_UNSUPPORTED", "use io_uring, libaio or psync; blkmeter run --enghelp lists the engines", "engine not supported: %s", d.Engine)
+		}
 		return
 	} else if p.settleEngine(d, e, where); e.Note != "" && d.Engine != "auto" {
 		p.warn("ENGINE_REPLACED", "", "%s: ioengine=%s: %s", where, d.Engine, e.Note)
 	}
 	for _, a := range d.refused {
 		o := &table().options[a.index]
-		p.problem("OPTION_UNSUPPORTED", "leave it out, or run the job with fio", "%s: %s is not supported: %s", a.place, a, o.Why)
+		if p.once(fmt.Sprint("refused ", a.place, a.index)) { // globals are refused for each job
+			p.problem("OPTION_UNSUPPORTED", "leave it out, or run the job with fio", "%s: %s is not supported: %s", a.place, a, o.Why)
+		}
 	}
 	d.settleSizes()
 	d.settleFiles()
@@ -143,10 +147,11 @@ func (p *parser) settleRates(d *draft, bad func(code, hint, format string, args 
 
 func (p *parser) settleZones(d *draft, bad func(code, hint, format string, args ...any)) {
 	z := &d.Zones
-	if z.SizeBytes > 0 && !d.isSet("zonemode") {
-		z.Mode = "strided" // as in fio, for job files older than zonemode
-	}
 	switch z.Mode {
+	case "none":
+		if z.SizeBytes > 0 {
+			bad("BAD_JOB", "add zonemode=strided", "zonesize needs a zonemode")
+		}
 	case "zbd":
 		bad("OPTION_UNSUPPORTED", "run the job with fio", "zonemode=zbd is not supported: blkmeter does not drive zoned devices")
 	case "strided":

@@ -153,7 +153,7 @@ func (engineKind) Words() []Word {
 }
 
 func (engineKind) parse(d *draft, value string) (string, error) {
-	name, _, _ := strings.Cut(value, ":")
+	name, _, _ := strings.Cut(strings.TrimSpace(value), ":")
 	if _, ok := EngineNamed(name); !ok {
 		var names []string
 		for _, e := range engines {

@@ -236,9 +236,13 @@ func setIgnoreError(d *draft, v string) error {
 	d.IgnoreError = [workloads.Directions][]string{}
 	for i, part := range parts {
 		for e := range strings.SplitSeq(part, ":") {
-			if e != "" {
-				d.IgnoreError[i] = append(d.IgnoreError[i], e)
+			if e == "" {
+				continue
 			}
+			if n, err := strconv.ParseUint(e, 10, 12); (err != nil || n == 0) && e[0] != 'E' {
+				return fmt.Errorf("%q is neither an error's number nor its name", e)
+			}
+			d.IgnoreError[i] = append(d.IgnoreError[i], e)
 		}
 	}
 	return nil
@@ -297,9 +301,11 @@ func setSplit(d *draft, v string) error {
 
 const maxSplits = 64 // as in fio
 
+// parseSplit reads a list of sizes and shares. As in fio, shares beyond 100 percent are cut, and what is
+// missing at the end goes to the last size.
 func parseSplit(list string, kbBase int) ([]workloads.Split, error) {
 	var split []workloads.Split
-	total, open := 0, 0
+	sum, total, open := 0, 0, 0 // shares as written, as far as 100 percent, sizes without a share
 	for entry := range strings.SplitSeq(list, ":") {
 		if entry == "" {
 			break
@@ -323,6 +329,8 @@ func parseSplit(list string, kbBase int) ([]workloads.Split, error) {
 		if percent == 0 {
 			open++
 		}
+		sum += percent
+		percent = min(percent, 100-total)
 		total += percent
 		split = append(split, workloads.Split{Bytes: uint32(q.Value), Percent: float64(percent)})
 	}
@@ -331,8 +339,8 @@ func parseSplit(list string, kbBase int) ([]workloads.Split, error) {
 		return nil, errors.New("it names no block size")
 	case len(split) > maxSplits:
 		return nil, fmt.Errorf("it names %d block sizes, more than %d", len(split), maxSplits)
-	case total > 100:
-		return nil, fmt.Errorf("the shares add up to %d percent", total)
+	case open > 0 && sum >= 100:
+		return nil, fmt.Errorf("the shares add up to %d percent and leave nothing for sizes without a share", sum)
 	}
 	rest := float64(100 - total)
 	if open == 0 {

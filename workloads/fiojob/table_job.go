@@ -32,12 +32,10 @@ func jobOptions() []Option {
 		{
 			Name: "numjobs", Kind: integer{min: 1, max: maxInt, set: func(d *draft, v int64) { d.NumJobs = int(v) }},
 			Group: GroupJob, Default: "1", Help: "run this many clones of the job, each a worker of its own",
-			Differs: "0 is an error; fio would start billions of jobs",
 		},
 		{
-			Name: "loops", Kind: integer{min: 1, max: maxInt, set: func(d *draft, v int64) { d.Loops = int(v) }},
+			Name: "loops", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.Loops = int(max(v, 1)) }},
 			Group: GroupJob, Default: "1", Help: "do the job's work this many times",
-			Differs: "0 is an error; fio takes it for 1",
 		},
 		{
 			Name: "group_reporting", Kind: flag{set: func(d *draft, v bool) { d.GroupReporting = v }},
@@ -72,7 +70,7 @@ func jobOptions() []Option {
 			Group: GroupJob, Help: "end the other jobs when this one fails",
 		},
 		{
-			Name: "thread", Kind: flag{set: func(d *draft, v bool) { d.Thread = v }},
+			Name: "thread", Aliases: []string{"threads"}, Kind: flag{set: func(d *draft, v bool) { d.Thread = v }},
 			Group: GroupJob, Help: "accepted: workers are threads in any case",
 			Differs: "fio forks a process per job without it",
 		},
@@ -129,7 +127,7 @@ func targetOptions() []Option {
 			Group: GroupTarget, Default: "0", Help: "round an offset given in percent up to this; 0: to the block size",
 		},
 		{
-			Name: "nrfiles", Aliases: []string{"nr_files"}, Kind: integer{min: 1, max: 1 << 16, set: func(d *draft, v int64) { d.NrFiles = int(v) }},
+			Name: "nrfiles", Aliases: []string{"nr_files"}, Kind: integer{max: 1 << 16, set: func(d *draft, v int64) { d.NrFiles = int(max(v, 1)) }},
 			Group: GroupTarget, Default: "1", Help: "how many files the job's size is split over",
 		},
 		{
@@ -296,7 +294,7 @@ func timeOptions() []Option {
 			Group: GroupTime, Default: "0", Help: "spend this much of the pause burning CPU",
 		},
 		{
-			Name: "thinktime_blocks", Kind: integer{min: 1, max: maxInt, set: func(d *draft, v int64) { d.Thinktime.Blocks = int(v) }},
+			Name: "thinktime_blocks", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.Thinktime.Blocks = int(max(v, 1)) }},
 			Group: GroupTime, Default: "1", Help: "I/Os between two pauses",
 		},
 		{

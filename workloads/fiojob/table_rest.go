@@ -183,7 +183,7 @@ func replayOptions() []Option {
 			Help: "replay everything on this target",
 		},
 		{
-			Name: "replay_scale", Kind: integer{min: 1, max: maxInt, set: func(d *draft, v int64) { d.Replay.Scale = v }}, Group: GroupReplay, Default: "1",
+			Name: "replay_scale", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.Replay.Scale = max(v, 1) }}, Group: GroupReplay, Default: "1",
 			Help: "divide recorded offsets by this",
 		},
 		{
@@ -221,7 +221,7 @@ func foreignOptions() []Option {
 			"plid_select/fdp_pli_select dp_scheme num_range md_per_io_size pi_act pi_chk apptag apptag_mask deac"},
 		{"cpuio", "cpuload cpuchunks cpumode exit_on_io_done"},
 		{"net, rdma", "hostname port protocol/proto nodelay listen/f pingpong/f interface ttl window_size mss bindname verb"},
-		{"rbd, rados", "clustername rbdname pool clientname busy_poll touch_objects"},
+		{"rbd, rados", "clustername rbdname pool clientname busy_poll touch_objects conf"},
 		{"http", "https http_host http_user http_pass http_s3_key http_s3_keyid http_s3_region http_s3_sse_customer_key " +
 			"http_s3_sse_customer_algorithm http_s3_storage_class http_s3_security_token http_swift_auth_token http_mode http_verbose http_object_mode"},
 		{"libhdfs, dfs", "namenode chunk_size single_instance hdfs_use_direct cont object_class svcl"},
@@ -231,7 +231,7 @@ func foreignOptions() []Option {
 		{"nbd", "uri"}, {"nfs", "nfs_url"}, {"libiscsi", "initiator"},
 		{"mtd", "skip_bad"}, {"e4defrag", "donorname inplace"},
 		{"exec", "program arguments grace_time std_redirect"},
-		{"libcufile", "gpu_dev_ids cuda_io"},
+		{"libcufile, rdma", "gpu_dev_ids gpu_dev_id cuda_io"},
 		{"fileoperations", "stat_type"},
 		{"xnvme", "xnvme_async xnvme_sync xnvme_admin xnvme_mem xnvme_be xnvme_dev_nsid xnvme_dev_subnqn xnvme_iovec"},
 		{"libblkio", "libblkio_driver libblkio_path libblkio_pre_connect_props libblkio_num_entries libblkio_queue_size " +

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"os"
+	"runtime"
+	"strings"
+
+	"github.com/blkmeter/blkmeter/workloads/fiojob"
+	"github.com/prometheus/procfs"
+	"github.com/spf13/cobra"
+)
+
+// bindJobOptions lets a command take fio's command line: its grammar is not that of pflag, so the command gets
+// its arguments unread and hands them to fiojob.ParseArgs. Help and completion come from the option table.
+func bindJobOptions(cmd *cobra.Command) {
+	cmd.DisableFlagParsing = true
+	cmd.DisableFlagsInUseLine = true
+	cmd.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
+		cmd.Println(cmd.Long)
+		cmd.Println()
+		cmd.Printf("Usage:\n  %s\n\n", cmd.UseLine())
+		if err := fiojob.WriteHelp(cmd.OutOrStdout()); err != nil {
+			cmd.PrintErrln(err)
+		}
+	})
+	cmd.ValidArgsFunction = func(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+		if !strings.HasPrefix(word, "-") {
+			return nil, cobra.ShellCompDirectiveDefault // job files
+		}
+		list := fiojob.Complete(word)
+		directive := cobra.ShellCompDirectiveNoFileComp
+		if len(list) == 1 && strings.Contains(list[0], "=\t") {
+			directive |= cobra.ShellCompDirectiveNoSpace
+		}
+		return list, directive
+	}
+}
+
+// parseOptions is what reading jobs needs to know of this machine.
+func (a *app) parseOptions() fiojob.ParseOptions {
+	opts := fiojob.ParseOptions{Stdin: a.stdin, Env: a.env, NCPUs: runtime.NumCPU(), PageBytes: os.Getpagesize()}
+	if fs, err := procfs.NewDefaultFS(); err == nil {
+		if m, err := fs.Meminfo(); err == nil && m.MemTotalBytes != nil {
+			opts.MemoryBytes = int64(*m.MemTotalBytes)
+		}
+	}
+	return opts
+}
