@@ -111,6 +111,14 @@ type Split struct {
 	Percent float64
 }
 
+// Zone is fio's zonemode=strided family; all sizes in bytes.
+type Zone struct {
+	Mode  string // "" or "none", "strided"
+	Range int64  // zonerange: the part of the region in which I/O falls at a time
+	Size  int64  // zonesize: the I/O done in a zone before the next is gone to
+	Skip  int64  // zoneskip: what lies between two zones
+}
+
 // Option is one option as the user typed it; a bare flag has an empty Value. Reports echo it.
 type Option struct {
 	Name  string `json:"name"`
@@ -154,6 +162,7 @@ type Job struct {
 	SoftRandomMap    bool
 	RandomGenerator  string // "tausworthe", "lfsr", "tausworthe64"
 	Distribution     [Directions]string
+	SequenceStride   bool // random_sequence_stride: each repetition of Distribution sequence:.. starts behind the last
 	PercentageRandom [Directions]int
 	RandRepeat       bool
 	RandSeed         uint64 // 0: fio's default seed when RandRepeat, else drawn by run and recorded
@@ -170,6 +179,10 @@ type Job struct {
 	BSSplit     [Directions][]Split
 	BlockAlign  [Directions]uint32 // 0: the minimum block size
 	BSUnaligned bool
+	BSIsSeqRand bool // BS[Read] is for sequential, BS[Write] for random I/Os, whatever their direction
+
+	// Zones.
+	Zone Zone
 
 	// Buffers.
 	Buffers BufferSpec
