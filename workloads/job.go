@@ -230,6 +230,8 @@ type Job struct {
 	RateIOPSMin [Directions]uint64
 	RateProcess string // "linear", "poisson"
 	RateCycle   time.Duration
+	// RateIgnoreThinktime (rate_ignore_thinktime) moves the arrivals by every pause instead of catching up.
+	RateIgnoreThinktime bool
 
 	// Latency control.
 	LatencyTarget     time.Duration
