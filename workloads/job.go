@@ -187,6 +187,9 @@ type Job struct {
 	// Buffers.
 	Buffers BufferSpec
 
+	// Verification.
+	Verify Verify
+
 	// Queue and engine.
 	Engine           string // fio's name as typed, or "auto"
 	IODepth          int
@@ -289,6 +292,29 @@ type BufferSpec struct {
 	DedupePercent   int // -1 unset
 	Mem             string
 	Align           int
+}
+
+// Verify is fio's verify family: whether what was written is read back and checked, and how.
+type Verify struct {
+	Method   string // verify=: "" none, md5, crc32c, ..., meta, pattern, null
+	Interval int    // verify_interval: bytes under one header; 0: the (smallest) block size
+	Offset   int    // verify_offset: where in the interval the header stands
+	Pattern  string // verify_pattern, as typed
+	Skip     bool   // do_verify=0: write headers, do not read them back
+	Only     bool   // verify_only: check what an earlier run wrote
+	Fatal    bool   // verify_fatal: end the job at the first mismatch
+	Dump     bool   // verify_dump: keep what was expected and what was read, in files
+
+	Backlog      int // verify_backlog: blocks written before some are read back; 0: all at the end
+	BacklogBatch int // verify_backlog_batch; 0: as many as Backlog
+	Async        int // verify_async: threads that check
+	StateLoad    bool
+	StateSave    bool
+
+	TrimPercentage   int  // share of verified blocks that are trimmed
+	TrimBacklog      int  // trim_backlog
+	TrimBacklogBatch int  // trim_backlog_batch
+	TrimNotZero      bool // trim_verify_zero=0: trimmed blocks need not read as zeros
 }
 
 // DefaultJob returns a job with fio's defaults, except where blkmeter's are safer or better and say so:
