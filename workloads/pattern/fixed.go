@@ -9,32 +9,42 @@ import (
 
 // fixed is what the sources with one file and one block size share.
 type fixed struct {
+	mix
 	low    int64
 	bs     uint32
 	blocks uint64 // whole blocks in the region; what is left behind them is never touched, as with fio
 	left   int64  // I/Os still to do
-
-	// An I/O is first when a uniform 64-bit number is at most firstUpTo, else second. They are equal in
-	// a job of one direction.
-	first, second uint8
-	firstUpTo     uint64
 }
 
-func (f *fixed) setMix(j *workloads.Job) {
-	switch {
-	case j.RW != workloads.RWReadWrite && j.RW != workloads.RWRandRW:
-		for d := workloads.Read; d < workloads.Directions; d++ {
-			if j.RW.Does(d) {
-				f.first, f.second = uint8(d), uint8(d)
-			}
+// specialise returns the source that does what g does, only faster, or nil when there is none.
+func (g *general) specialise() Source {
+	f, s := &g.files[0], &g.sizes[g.first]
+	if len(g.files) > 1 || g.directed || g.zone.Size > 0 || g.run > 1 || g.skip != 0 || g.seqRand || !s.fixed() || s.align != s.min {
+		return nil
+	}
+	for _, op := range []uint8{g.first, g.second} {
+		if !g.sizes[op].same(s) || g.mapped[op] != g.mapped[g.first] {
+			return nil
 		}
-	case j.MixReadPercent >= 100:
-		f.first, f.second = OpRead, OpRead
-	case j.MixReadPercent <= 0:
-		f.first, f.second = OpWrite, OpWrite
+		if g.random && (g.randomUpTo[op] != math.MaxUint64 || f.skew[op] != f.skew[g.first]) {
+			return nil
+		}
+	}
+	x := fixed{mix: g.mix, low: f.Low, bs: s.min, blocks: uint64(f.work) / uint64(s.min), left: g.left}
+	if g.bytesLeft != unlimited {
+		x.left = min(x.left, (g.bytesLeft-1)/int64(x.bs)+1)
+	}
+	switch {
+	case !g.random && g.first == g.second:
+		return &sequential{fixed: x}
+	case !g.random:
+		return &sequentialMix{fixed: x, rng: g.rng}
+	case f.skew[g.first] != nil:
+		return &hot{fixed: x, rng: g.rng, skew: f.skew[g.first]}
+	case g.mapped[g.first]:
+		return newMapped(x, g.rng)
 	default:
-		f.first, f.second = OpRead, OpWrite
-		f.firstUpTo = math.MaxUint64 / 100 * uint64(j.MixReadPercent)
+		return &random{fixed: x, rng: g.rng}
 	}
 }
 
@@ -48,13 +58,6 @@ func (f *fixed) take(want int) int {
 }
 
 func (f *fixed) offset(block uint64) int64 { return f.low + int64(block)*int64(f.bs) }
-
-// op maps a uniform 64-bit number to the direction of an I/O, without a branch: half of all branches on
-// a random number are mispredicted.
-func (f *fixed) op(u uint64) uint8 {
-	_, isSecond := bits.Sub64(f.firstUpTo, u, 0)
-	return f.first + uint8(isSecond)*(f.second-f.first)
-}
 
 // sequential goes through the region block by block, again and again.
 type sequential struct {
@@ -111,6 +114,23 @@ func (r *random) Next(ios []IO) int {
 	return len(ios)
 }
 
+// hot draws each block from a distribution in which some are likelier than others.
+type hot struct {
+	fixed
+	rng  wyrand
+	skew *distribution
+}
+
+func (h *hot) Next(ios []IO) int {
+	ios = ios[:h.take(len(ios))]
+	rng := h.rng
+	for i := range ios {
+		ios[i] = IO{Offset: h.offset(h.skew.draw(&rng)), Length: h.bs, Op: h.op(rng.next())}
+	}
+	h.rng = rng
+	return len(ios)
+}
+
 // mapped touches every block once before any block again, in an order that is new in each pass. It needs
 // no map for that: the order is a keyed permutation of the numbers below the next power of two, and those
 // that name no block are passed over.
@@ -158,12 +178,12 @@ func (m *mapped) Next(ios []IO) int {
 func (m *mapped) draw() {
 	m.used = 0
 	for i := 0; i < readyBlocks; {
-		if m.next > m.order.mask {
+		if m.next == m.order.size {
 			m.order = newPermutation(m.blocks, &m.rng)
 			m.next = 0
 		}
 		order, blocks, next := m.order, m.blocks, m.next
-		for ; i < readyBlocks && next <= order.mask; next++ {
+		for ; i < readyBlocks && next < order.size; next++ {
 			block := order.at(next)
 			m.ready[i] = block
 			_, isBlock := bits.Sub64(block, blocks, 0) // the borrow: 1 when block < blocks

@@ -42,12 +42,18 @@ type Source interface {
 	Next(ios []IO) int
 }
 
-// File is the region of one target that a clone works on: the bytes from Low up to High, both multiples
-// of Config.Align.
+// File is the region of one target that a clone works on: the bytes from Low, a multiple of Config.Align,
+// up to High. What is left at its end after the last whole block is not touched, as with fio.
 type File struct{ Low, High int64 }
 
 // Config is what a Source is made from.
 type Config struct {
+	// Directed leaves the direction of each I/O to the caller, who sets its Op to OpRead or OpWrite before
+	// calling Next: a mixed job that is paced per direction does what is due. A sync is put in between, so
+	// that the n-th read or write which Next returns answers the n-th Op asked for. When the random map has
+	// nothing left for a direction in this pass, the other one comes instead.
+	Directed bool
+
 	Job   *workloads.Job
 	Files []File // the clone's targets, 1..65536, in the order of IO.File
 	Clone int    // the clone's number within its job: clones draw different sequences
@@ -63,9 +69,16 @@ func New(c Config) (Source, error) {
 	if err := check(&c); err != nil {
 		return nil, err
 	}
-	src, err := choose(&c)
+	g, err := newGeneral(&c)
 	if err != nil {
 		return nil, err
+	}
+	src := g.specialise()
+	if src == nil {
+		src = g
+	}
+	if c.Job.RW == workloads.RWTrimWrite || c.Job.RW == workloads.RWRandTrimWrite {
+		src = newTrimWriter(src, c.Job)
 	}
 	if c.Job.FsyncEvery > 0 || c.Job.FdatasyncEvery > 0 {
 		src = &syncer{src: src, fsyncEvery: c.Job.FsyncEvery, fdatasyncEvery: c.Job.FdatasyncEvery}
@@ -74,93 +87,22 @@ func New(c Config) (Source, error) {
 }
 
 func check(c *Config) error {
-	j := c.Job
 	if len(c.Files) == 0 || len(c.Files) > math.MaxUint16+1 {
-		return fault.Usage("FILES", "a clone works on 1 to 65536 files", "job %s has %d files", j.Name, len(c.Files))
+		return fault.Usage("FILES", "a clone works on 1 to 65536 files", "job %s has %d files", c.Job.Name, len(c.Files))
 	}
 	if c.Align == 0 {
 		c.Align = 1
 	}
-	for d := workloads.Read; d < workloads.Directions; d++ {
-		if !j.RW.Does(d) {
-			continue
-		}
-		bs := j.BS[d]
-		if bs.Min == 0 || bs.Max < bs.Min {
-			return fault.Usage("BS", "give a size like 4k or a range like 4k-16k", "job %s: %s block size %d-%d is none", j.Name, d, bs.Min, bs.Max)
-		}
-		if bs.Min%c.Align != 0 {
-			return fault.Usage("BS_ALIGNMENT", "use a multiple of the logical block size",
-				"job %s: %s block size %d is not a multiple of the target's %d", j.Name, d, bs.Min, c.Align)
+	for i, f := range c.Files {
+		if f.Low < 0 || f.High < f.Low || f.Low%int64(c.Align) != 0 {
+			return fault.Usage("REGION", "give offset as a multiple of the logical block size",
+				"job %s: the region %d..%d of file %d cannot be used in blocks of %d", c.Job.Name, f.Low, f.High, i, c.Align)
 		}
 	}
 	return nil
 }
 
-// choose picks the fastest type that does what the job asks for.
-func choose(c *Config) (Source, error) {
-	bs, ok := fixedSize(c)
-	if !ok || len(c.Files) != 1 {
-		return nil, fault.Usage("PATTERN", "use one file and one block size", "job %s: this pattern is not known", c.Job.Name)
-	}
-	blocks := uint64(c.Files[0].High-c.Files[0].Low) / uint64(bs)
-	if blocks == 0 {
-		return nil, fault.Usage("REGION_TOO_SMALL", "raise size or lower bs",
-			"job %s: a region of %d bytes holds no block of %d", c.Job.Name, c.Files[0].High-c.Files[0].Low, bs)
-	}
-	f := fixed{low: c.Files[0].Low, bs: bs, blocks: blocks, left: ioLimit(c, bs, blocks)}
-	f.setMix(c.Job)
-	seed := newWyrand(c.Seed, uint64(c.Clone))
-	switch {
-	case !c.Job.RW.Random() && f.first == f.second:
-		return &sequential{fixed: f}, nil
-	case !c.Job.RW.Random():
-		return &sequentialMix{fixed: f, rng: seed}, nil
-	case c.Job.NoRandomMap:
-		return &random{fixed: f, rng: seed}, nil
-	default:
-		return newMapped(f, seed), nil
-	}
-}
-
-// fixedSize returns the block size when all of the job's directions have the same, fixed one.
-func fixedSize(c *Config) (uint32, bool) {
-	var bs uint32
-	for d := workloads.Read; d < workloads.Directions; d++ {
-		if !c.Job.RW.Does(d) {
-			continue
-		}
-		if len(c.Job.BSSplit[d]) > 0 || c.Job.BS[d].Min != c.Job.BS[d].Max || bs != 0 && bs != c.Job.BS[d].Min {
-			return 0, false
-		}
-		bs = c.Job.BS[d].Min
-	}
-	return bs, true
-}
-
-// ioLimit returns how many I/Os of bs bytes the job asks for: size or io_size, and number_ios, each
-// times loops; unlimited for a time_based job without number_ios.
-func ioLimit(c *Config, bs uint32, blocks uint64) int64 {
-	j := c.Job
-	limit := int64(unlimited)
-	loops := int64(max(j.Loops, 1))
-	if !j.TimeBased {
-		perLoop := int64(blocks)
-		if j.IOSize.Set {
-			total := int64(0)
-			for _, f := range c.Files {
-				total += f.High - f.Low
-			}
-			perLoop = (j.IOSize.Of(total) + int64(bs) - 1) / int64(bs)
-		}
-		limit = saturatingMul(perLoop, loops)
-	}
-	if j.NumberIOs > 0 {
-		limit = min(limit, saturatingMul(int64(min(j.NumberIOs, unlimited)), loops))
-	}
-	return limit
-}
-
+// saturatingMul returns a*b, or unlimited when that is more; neither is negative.
 func saturatingMul(a, b int64) int64 {
 	if a != 0 && b > unlimited/a {
 		return unlimited

@@ -1,7 +1,9 @@
 package pattern
 
 import (
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -234,16 +236,67 @@ func TestPermutationIsABijection(t *testing.T) {
 	rng := newWyrand(3)
 	for n := uint64(1); n <= 4096; n = n*3/2 + 1 {
 		p := newPermutation(n, &rng)
-		if p.mask+1 < n || n > 1 && p.mask+1 >= 2*n {
-			t.Fatalf("%d numbers permuted in a domain of %d", n, p.mask+1)
+		if p.size < n || p.size >= max(2*n, minDomain+1) {
+			t.Fatalf("%d numbers permuted in a domain of %d", n, p.size)
 		}
-		seen := make([]bool, p.mask+1)
-		for x := range p.mask + 1 {
+		seen := make([]bool, p.size)
+		for x := range p.size - 1 + 1 {
 			y := p.at(x)
-			if y > p.mask || seen[y] {
+			if y >= p.size || seen[y] {
 				t.Fatalf("n=%d: %d -> %d, out of range or met before", n, x, y)
 			}
 			seen[y] = true
 		}
+	}
+}
+
+// inOrder returns the first most numbers below n in the order of a permutation.
+func inOrder(n uint64, most int, rng *wyrand) []uint64 {
+	p := newPermutation(n, rng)
+	var order []uint64
+	for x := uint64(0); x < p.size && len(order) < most; x++ {
+		if b := p.at(x); b < n {
+			order = append(order, b)
+		}
+	}
+	return order
+}
+
+func TestEachPassIsAnotherOrder(t *testing.T) {
+	// Over many passes every ordered pair of blocks stands equally often in two neighbouring places.
+	const passes = 5000
+	for _, n := range []uint64{2, 4, 5, 16, 33, 64} {
+		rng := newWyrand(n)
+		counts := make([]int, n*n)
+		for range passes {
+			order := inOrder(n, int(n), &rng)
+			i := (n - 1) / 2
+			counts[order[i]*n+order[i+1]]++
+		}
+		chiSquare(t, fmt.Sprintf("pairs of %d blocks", n), counts, func(i int) float64 {
+			if uint64(i)/n == uint64(i)%n {
+				return 0
+			}
+			return 1 / float64(n*(n-1))
+		})
+	}
+}
+
+func TestOrderOfAPassLooksRandom(t *testing.T) {
+	const draws, parts = 1 << 18, 16
+	for _, n := range []uint64{1 << 20, 1<<20 + 5, 3 << 20, 1<<28 + 7, 1 << 32} {
+		rng := newWyrand(n)
+		order := inOrder(n, draws, &rng)
+		near, part := make([]int, parts*parts), func(b uint64) int { return int(b * parts / n) }
+		far, bits := slices.Clone(near), make([]int, 256)
+		for i := 2; i < len(order); i++ {
+			near[part(order[i-1])*parts+part(order[i])]++
+			far[part(order[i-2])*parts+part(order[i])]++
+			bits[(order[i]^order[i-1])&255]++
+		}
+		even := func(int) float64 { return 1. / 256 }
+		chiSquare(t, fmt.Sprintf("%d blocks, where the next I/O goes", n), near, even)
+		chiSquare(t, fmt.Sprintf("%d blocks, where the one after it goes", n), far, even)
+		chiSquare(t, fmt.Sprintf("%d blocks, low bits", n), bits, even)
 	}
 }

@@ -35,9 +35,15 @@ func (w *wyrand) next() uint64 {
 	return hi ^ lo
 }
 
+// Uint64 makes a generator a rand.Source.
+func (w *wyrand) Uint64() uint64 { return w.next() }
+
 // below returns a number in 0..n-1 and a fraction of 2^64 that is independent of it as far as the 64 bits
 // behind both reach. It is Lemire's multiplication without his rejection step: for n of 2^32 blocks a
 // block is at most 2^-32 of its share more or less likely than another.
 func (w *wyrand) below(n uint64) (value, fraction uint64) {
 	return bits.Mul64(w.next(), n)
 }
+
+// float returns a number from 0 up to but not including 1.
+func (w *wyrand) float() float64 { return float64(w.next()>>11) / (1 << 53) }

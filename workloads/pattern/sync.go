@@ -18,6 +18,7 @@ func (s *syncer) Next(ios []IO) int {
 			if s.fsyncEvery > 0 && s.writes%s.fsyncEvery == 0 {
 				op = OpSync
 			}
+			copy(ios[n+1:], ios[n:]) // the directions that the caller asked for
 			ios[n] = IO{File: s.file, Op: op}
 			s.due = false
 			n++

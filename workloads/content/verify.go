@@ -1,0 +1,370 @@
+package content
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+// A block under verification begins (or, with verify_offset, continues) with a header; all numbers are
+// little-endian:
+//
+//	 0  magic "blkm"
+//	 4  version of this layout
+//	 5  method
+//	 6  generation of the block, 1..125 in a circle; 0 when not kept
+//	 7  worker that wrote it
+//	 8  offset of the block in its target, bytes
+//	16  length of the block, bytes
+//	20  job seed, folded to 32 bits: whose blocks these are
+//	24  number of the write, counted by its worker
+//	32  header checksum: CRC-32C of bytes 0..31 and of the digest
+//	36  digest of the payload
+//
+// The payload follows from job seed, offset and generation. So what an older generation looked like need
+// not be kept to be recognised.
+const (
+	headerMagic   = 0x6d6b6c62
+	headerVersion = 1
+	headerSize    = 36
+	sector        = 512 // bytes: what devices write at once at the least, so where a torn write breaks
+	backwards     = 8   // generations before the expected one that a torn or corrupted block is compared with
+)
+
+// Header is what a block says about itself.
+type Header struct {
+	Generation uint8
+	Worker     uint8
+	Offset     int64
+	Length     uint32
+	Owner      uint32 // the job seed, folded
+	Write      uint64
+}
+
+// Verifier makes and checks blocks for one worker.
+type Verifier struct {
+	digester
+	interval int // bytes under one header
+	at       int // of the header within the interval
+	pattern  *Pattern
+	seed     uint64
+	owner    uint32
+	worker   uint8
+	write    uint64
+	scratch  []byte // one interval
+}
+
+// NewVerifier returns the verifier of one worker, or nil without error when the job does not verify. Every
+// I/O has to be made up of blocks of the given number of bytes, the ledger's. pattern is the parsed
+// verify_pattern, or nil. Workers that check each other's blocks have the same seed.
+func NewVerifier(v *workloads.Verify, pattern *Pattern, block int, worker int, seed uint64) (*Verifier, error) {
+	m, ok := methods()[v.Method]
+	if !ok {
+		return nil, fault.Usage("VERIFY", "use md5, crc32c, crc64, sha256, sha512, xxhash, meta, pattern or another of the documented methods",
+			"verify=%s is not known", v.Method)
+	}
+	if m == methodNone {
+		return nil, nil
+	}
+	if (m == methodPattern || m == methodPatternHeader) && pattern == nil {
+		return nil, fault.Usage("VERIFY_PATTERN", "add verify_pattern", "verify=%s needs a pattern", v.Method)
+	}
+	interval := v.Interval
+	if interval == 0 {
+		interval = block
+	}
+	d := newDigester(m)
+	if interval <= 0 || block%interval != 0 || m != methodPattern && (v.Offset < 0 || v.Offset+headerSize+d.size > interval) {
+		return nil, fault.Usage("VERIFY_INTERVAL", "let verify_interval divide the smallest block size, and leave room for the header",
+			"verify_interval=%d, verify_offset=%d: a header of %d bytes does not fit into blocks of %d", interval, v.Offset, headerSize+d.size, block)
+	}
+	return &Verifier{
+		digester: d, interval: interval, at: v.Offset, pattern: pattern,
+		seed: seedOf(seed, 0x7e1f), owner: uint32(seedOf(seed, 0x04e1)), worker: uint8(worker),
+		scratch: make([]byte, interval),
+	}, nil
+}
+
+// Fill makes buf the data of a write at offset, whose blocks the caller holds in the ledger.
+func (v *Verifier) Fill(buf []byte, offset int64, l *Ledger) {
+	v.write++
+	for len(buf) >= v.interval {
+		v.make(buf[:v.interval], Header{
+			Generation: l.Next(offset), Worker: v.worker, Offset: offset,
+			Length: uint32(v.interval), Owner: v.owner, Write: v.write,
+		})
+		buf, offset = buf[v.interval:], offset+int64(v.interval)
+	}
+}
+
+// make builds a block: payload, then header.
+func (v *Verifier) make(block []byte, h Header) {
+	v.payload(block, h.Offset, h.Generation)
+	if v.method == methodPattern {
+		return
+	}
+	v.seal(block, h)
+}
+
+// payload fills a whole block with what its payload is made of; the header covers a part of it.
+func (v *Verifier) payload(block []byte, offset int64, generation uint8) {
+	if v.pattern != nil {
+		v.pattern.Fill(block, offset)
+		return
+	}
+	fillRandom(block, seedOf(v.seed, uint64(offset), uint64(generation)))
+}
+
+// headerLength is the size of a header with its digest.
+func (v *Verifier) headerLength() int { return headerSize + v.size }
+
+// around returns the payload's parts before and behind the header.
+func (v *Verifier) around(block []byte) (before, behind []byte) {
+	return block[:v.at], block[v.at+v.headerLength():]
+}
+
+// seal writes the header over its place in the block.
+func (v *Verifier) seal(block []byte, h Header) {
+	b := block[v.at : v.at+v.headerLength()]
+	binary.LittleEndian.PutUint32(b, headerMagic)
+	b[4], b[5], b[6], b[7] = headerVersion, uint8(v.method), h.Generation, h.Worker
+	binary.LittleEndian.PutUint64(b[8:], uint64(h.Offset))
+	binary.LittleEndian.PutUint32(b[16:], h.Length)
+	binary.LittleEndian.PutUint32(b[20:], h.Owner)
+	binary.LittleEndian.PutUint64(b[24:], h.Write)
+	copy(b[headerSize:], v.sum(v.around(block)))
+	binary.LittleEndian.PutUint32(b[32:], v.headerSum(b))
+}
+
+func (v *Verifier) headerSum(b []byte) uint32 {
+	return crc32.Update(crc32.Update(0, v.castagnoli, b[:32]), v.castagnoli, b[headerSize:])
+}
+
+// header reads a block's header; false when it is none or damaged.
+func (v *Verifier) header(block []byte) (Header, bool) {
+	b := block[v.at : v.at+v.headerLength()]
+	if binary.LittleEndian.Uint32(b) != headerMagic || b[4] != headerVersion || b[5] != uint8(v.method) ||
+		binary.LittleEndian.Uint32(b[32:]) != v.headerSum(b) {
+		return Header{}, false
+	}
+	return Header{
+		Generation: b[6], Worker: b[7], Offset: int64(binary.LittleEndian.Uint64(b[8:])),
+		Length: binary.LittleEndian.Uint32(b[16:]), Owner: binary.LittleEndian.Uint32(b[20:]), Write: binary.LittleEndian.Uint64(b[24:]),
+	}, true
+}
+
+// Fault is how a block differs from what it should hold.
+type Fault uint8
+
+const (
+	Corrupted   Fault = iota // neither of the following: some bytes are wrong
+	Stale                    // a whole block, but of an older generation: a write was lost
+	Torn                     // sectors of two generations: a write was done in part
+	Misdirected              // a whole block, but of another offset: a write or read went astray
+	Zeroed                   // zeros where data was written
+	Foreign                  // a whole block of another job, or of an earlier run of this one
+	NotZeroed                // data where a trim should have left zeros
+)
+
+// String returns the fault's word.
+func (f Fault) String() string {
+	return [...]string{"corrupted", "stale", "torn", "misdirected", "zeroed", "foreign", "not zeroed"}[f]
+}
+
+// Mismatch is a block that is not what it should be.
+type Mismatch struct {
+	Fault    Fault
+	Offset   int64    // of the block in its target
+	Length   int      // of the block
+	First    int      // the first byte of the block that differs from what was expected; 0 when that is not known
+	Expected Expected //
+	Found    Header   // of a block whose header is whole, else zero
+	HasFound bool
+}
+
+// Error says what was found where.
+func (m *Mismatch) Error() string {
+	s := fmt.Sprintf("the block at offset %d (%d bytes) is %s, from byte %d on", m.Offset, m.Length, m.Fault, m.First)
+	if m.HasFound {
+		s += fmt.Sprintf("; it says: offset %d, generation %d, write %d of worker %d", m.Found.Offset, m.Found.Generation, m.Found.Write, m.Found.Worker)
+	}
+	if m.Expected.State == Written && m.Expected.Generation > 0 {
+		s += fmt.Sprintf("; generation %d was expected", m.Expected.Generation)
+	}
+	return s
+}
+
+// Check compares what was read from offset with what the ledger expects there, and returns the first block
+// that is wrong, nil when none is. Blocks of which nothing is known are not checked.
+func (v *Verifier) Check(buf []byte, offset int64, l *Ledger) *Mismatch {
+	for len(buf) >= v.interval {
+		if m := v.CheckBlock(buf[:v.interval], offset, l.Expect(offset)); m != nil {
+			return m
+		}
+		buf, offset = buf[v.interval:], offset+int64(v.interval)
+	}
+	return nil
+}
+
+// CheckBlock compares one block of verify_interval bytes with what it should hold. Where only its State is
+// known to be Written (Generation 0), it is checked against its own header: that is how what an earlier run
+// wrote is verified, and regions too large for a ledger of generations. It allocates only to report.
+func (v *Verifier) CheckBlock(block []byte, offset int64, want Expected) *Mismatch {
+	switch {
+	case v.method == methodNull || want.State == Unknown:
+		return nil
+	case want.State == Discarded:
+		if i := firstNonZero(block); i >= 0 {
+			return &Mismatch{Fault: NotZeroed, Offset: offset, Length: len(block), First: i, Expected: want}
+		}
+		return nil
+	case v.method == methodPattern:
+		v.pattern.Fill(v.scratch, offset)
+		if bytes.Equal(block, v.scratch) {
+			return nil
+		}
+		m := &Mismatch{Fault: Corrupted, Offset: offset, Length: len(block), First: firstDifference(block, v.scratch), Expected: want}
+		if firstNonZero(block) < 0 {
+			m.Fault = Zeroed
+		}
+		return m
+	}
+	h, whole := v.header(block)
+	if whole && h.Owner == v.owner && h.Offset == offset && int(h.Length) == len(block) &&
+		(want.Generation == 0 || h.Generation == want.Generation) && v.payloadMatches(block, offset) {
+		return nil
+	}
+	return v.explain(block, offset, want, h, whole)
+}
+
+// payloadMatches says whether the payload is what the header's digest says, or the pattern.
+func (v *Verifier) payloadMatches(block []byte, offset int64) bool {
+	before, behind := v.around(block)
+	switch v.method {
+	case methodMeta:
+		return true
+	case methodPatternHeader:
+		v.pattern.Fill(v.scratch, offset)
+		wantBefore, wantBehind := v.around(v.scratch)
+		return bytes.Equal(before, wantBefore) && bytes.Equal(behind, wantBehind)
+	}
+	return bytes.Equal(v.sum(before, behind), block[v.at+headerSize:v.at+v.headerLength()])
+}
+
+// explain finds out what is wrong with a block that is known to be wrong.
+func (v *Verifier) explain(block []byte, offset int64, want Expected, h Header, whole bool) *Mismatch {
+	m := &Mismatch{Offset: offset, Length: len(block), First: v.at, Expected: want, Found: h, HasFound: whole}
+	generation := want.Generation
+	if generation == 0 {
+		generation = h.Generation
+	}
+	if generation != 0 || whole {
+		v.expected(block, offset, generation, h, whole)
+		m.First = max(firstDifference(block, v.scratch), 0)
+	}
+	switch {
+	case firstNonZero(block) < 0:
+		m.Fault = Zeroed
+	case whole && h.Owner != v.owner:
+		m.Fault = Foreign
+	case whole && (h.Offset != offset || int(h.Length) != len(block)):
+		m.Fault = Misdirected
+	case whole && v.payloadMatches(block, offset):
+		m.Fault = Stale // the generation is all that is left to differ
+	default:
+		m.Fault = v.compose(block, offset, generation)
+	}
+	return m
+}
+
+// expected makes in scratch the block as it should be. Who wrote it in which write is taken from the block.
+func (v *Verifier) expected(block []byte, offset int64, generation uint8, h Header, whole bool) {
+	if !whole {
+		b := block[v.at:]
+		h.Worker, h.Write = b[7], binary.LittleEndian.Uint64(b[24:])
+	}
+	h.Generation, h.Offset, h.Length, h.Owner = generation, offset, uint32(len(block)), v.owner
+	v.make(v.scratch, h)
+}
+
+// compose tells a block made up of whole sectors of several generations, or of zeros, from one with wrong
+// bytes. Without a payload that depends on the generation there is no telling.
+func (v *Verifier) compose(block []byte, offset int64, generation uint8) Fault {
+	sectors := (len(block) + sector - 1) / sector
+	known := make([]bool, sectors)
+	zeroed, parts := 0, 0
+	for i := range known {
+		if firstNonZero(v.cut(block, i)) < 0 {
+			known[i] = true
+			zeroed++
+		}
+	}
+	for range backwards {
+		if generation == 0 || v.pattern != nil {
+			break
+		}
+		v.payload(v.scratch, offset, generation)
+		copy(v.scratch[v.at:v.at+v.headerLength()], block[v.at:]) // the header was looked at already
+		found := false
+		for i := range known {
+			if !known[i] && bytes.Equal(v.cut(block, i), v.cut(v.scratch, i)) {
+				known[i], found = true, true
+			}
+		}
+		if found {
+			parts++
+		}
+		if generation--; generation == 0 {
+			generation = generations
+		}
+	}
+	for _, k := range known {
+		if !k {
+			return Corrupted
+		}
+	}
+	switch {
+	case parts > 1:
+		return Torn
+	case zeroed > 0:
+		return Zeroed
+	default:
+		return Corrupted
+	}
+}
+
+// cut returns the i-th sector of a block.
+func (v *Verifier) cut(block []byte, i int) []byte {
+	return block[i*sector : min((i+1)*sector, len(block))]
+}
+
+// firstNonZero returns the index of the first byte that is not zero, -1 when all are.
+func firstNonZero(b []byte) int {
+	i := 0
+	for ; i+8 <= len(b); i += 8 {
+		if binary.LittleEndian.Uint64(b[i:]) != 0 {
+			break
+		}
+	}
+	for ; i < len(b); i++ {
+		if b[i] != 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// firstDifference returns the index of the first byte in which a and b, of equal length, differ, -1 when
+// they are equal.
+func firstDifference(a, b []byte) int {
+	for i := range a {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,44 @@
+package pattern
+
+import (
+	"math/bits"
+
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+// mix draws directions: an I/O is first when a uniform 64-bit number is at most firstUpTo, else second.
+// They are equal in a job of one direction.
+type mix struct {
+	first, second uint8
+	firstUpTo     uint64
+}
+
+// newMix reads rw and rwmixread. The writes of a trimwrite job are made from its trims, see trimWriter.
+func newMix(j *workloads.Job) mix {
+	switch j.RW {
+	case workloads.RWRead, workloads.RWRandRead:
+		return mix{first: OpRead, second: OpRead}
+	case workloads.RWWrite, workloads.RWRandWrite:
+		return mix{first: OpWrite, second: OpWrite}
+	case workloads.RWReadWrite, workloads.RWRandRW:
+		switch {
+		case j.MixReadPercent >= 100:
+			return mix{first: OpRead, second: OpRead}
+		case j.MixReadPercent <= 0:
+			return mix{first: OpWrite, second: OpWrite}
+		}
+		return mix{first: OpRead, second: OpWrite, firstUpTo: fraction(float64(j.MixReadPercent) / 100)}
+	default:
+		return mix{first: OpTrim, second: OpTrim}
+	}
+}
+
+// op maps a uniform 64-bit number to a direction, without a branch: half of all branches on a random
+// number are mispredicted.
+func (m *mix) op(u uint64) uint8 {
+	_, isSecond := bits.Sub64(m.firstUpTo, u, 0)
+	return m.first + uint8(isSecond)*(m.second-m.first)
+}
+
+// does says whether some I/Os are of direction op.
+func (m *mix) does(op uint8) bool { return op == m.first || op == m.second }
