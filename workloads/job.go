@@ -111,14 +111,6 @@ type Split struct {
 	Percent float64
 }
 
-// Zone is fio's zonemode=strided family; all sizes in bytes.
-type Zone struct {
-	Mode  string // "" or "none", "strided"
-	Range int64  // zonerange: the part of the region in which I/O falls at a time
-	Size  int64  // zonesize: the I/O done in a zone before the next is gone to
-	Skip  int64  // zoneskip: what lies between two zones
-}
-
 // Option is one option as the user typed it; a bare flag has an empty Value. Reports echo it.
 type Option struct {
 	Name  string `json:"name"`
@@ -182,14 +174,8 @@ type Job struct {
 	BSUnaligned bool
 	BSIsSeqRand bool // BS[Read] is for sequential, BS[Write] for random I/Os, whatever their direction
 
-	// Zones.
-	Zone Zone
-
 	// Buffers.
 	Buffers BufferSpec
-
-	// Verification.
-	Verify Verify
 
 	// Queue and engine.
 	Engine           string // fio's name as typed, or "auto"
@@ -235,8 +221,6 @@ type Job struct {
 	RateProcess string // "linear", "poisson"
 	RateCycle   time.Duration
 	// RateIgnoreThinktime (rate_ignore_thinktime) moves the arrivals by every pause instead of catching up.
-	RateIgnoreThinktime bool
-
 	RateIgnoreThinktime bool
 
 	// Latency control.
@@ -315,29 +299,6 @@ type BufferSpec struct {
 	DedupePercent   int // -1 unset
 	Mem             string
 	Align           int
-}
-
-// Verify is fio's verify family: whether what was written is read back and checked, and how.
-type Verify struct {
-	Method   string // verify=: "" none, md5, crc32c, ..., meta, pattern, null
-	Interval int    // verify_interval: bytes under one header; 0: the (smallest) block size
-	Offset   int    // verify_offset: where in the interval the header stands
-	Pattern  string // verify_pattern, as typed
-	Skip     bool   // do_verify=0: write headers, do not read them back
-	Only     bool   // verify_only: check what an earlier run wrote
-	Fatal    bool   // verify_fatal: end the job at the first mismatch
-	Dump     bool   // verify_dump: keep what was expected and what was read, in files
-
-	Backlog      int // verify_backlog: blocks written before some are read back; 0: all at the end
-	BacklogBatch int // verify_backlog_batch; 0: as many as Backlog
-	Async        int // verify_async: threads that check
-	StateLoad    bool
-	StateSave    bool
-
-	TrimPercentage   int  // share of verified blocks that are trimmed
-	TrimBacklog      int  // trim_backlog
-	TrimBacklogBatch int  // trim_backlog_batch
-	TrimNotZero      bool // trim_verify_zero=0: trimmed blocks need not read as zeros
 }
 
 // DefaultJob returns a job with fio's defaults, except where blkmeter's are safer or better and say so:

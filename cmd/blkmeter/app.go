@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -27,7 +28,11 @@ func execute(a *app) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	root := newRootCommand(a)
-	root.SetArgs(a.args[1:])
+	args := a.args[1:]
+	if filepath.Base(a.args[0]) == "fio" {
+		args = append([]string{"fio"}, args...)
+	}
+	root.SetArgs(args)
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
@@ -64,10 +69,9 @@ func newRootCommand(a *app) *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	cmd.AddCommand(newPlanCommand(a))
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return fault.Usage("BAD_FLAG", "blkmeter help lists the commands; blkmeter COMMAND --help its flags", "%v", err)
 	})
-	cmd.AddCommand(newRunCommand(a), newProbeCommand(a), newDevicesCommand(a))
+	cmd.AddCommand(newRunCommand(a), newFioCommand(a), newPlanCommand(a), newReportCommand(a), newDevicesCommand(a), newProbeCommand(a))
 	return cmd
 }

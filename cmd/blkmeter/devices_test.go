@@ -15,7 +15,7 @@ import (
 func runDevices(t *testing.T, args ...string) (stdout, stderr string, exit int) {
 	t.Helper()
 	var out, words bytes.Buffer
-	exit = run(&app{
+	exit = execute(&app{
 		args: append([]string{"blkmeter"}, args...), stdin: strings.NewReader(""), stdout: &out, stderr: &words,
 		env: func(string) string { return "" },
 	})

@@ -5,8 +5,8 @@ import (
 	"runtime"
 	"strings"
 
+	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/workloads/fiojob"
-	"github.com/prometheus/procfs"
 	"github.com/spf13/cobra"
 )
 
@@ -38,11 +38,7 @@ func bindJobOptions(cmd *cobra.Command) {
 
 // parseOptions is what reading jobs needs to know of this machine.
 func (a *app) parseOptions() fiojob.ParseOptions {
-	opts := fiojob.ParseOptions{Stdin: a.stdin, Env: a.env, NCPUs: runtime.NumCPU(), PageBytes: os.Getpagesize()}
-	if fs, err := procfs.NewDefaultFS(); err == nil {
-		if m, err := fs.Meminfo(); err == nil && m.MemTotalBytes != nil {
-			opts.MemoryBytes = int64(*m.MemTotalBytes)
-		}
+	return fiojob.ParseOptions{
+		Stdin: a.stdin, Env: a.env, NCPUs: runtime.NumCPU(), PageBytes: os.Getpagesize(), MemoryBytes: device.MemoryBytes(""),
 	}
-	return opts
 }

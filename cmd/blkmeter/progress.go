@@ -19,10 +19,14 @@ type progress struct {
 	drawn bool
 }
 
-func newProgress(stderr io.Writer, env func(string) string) *progress {
+// newProgress returns the line for stderr; eta is fio's --eta: auto, always or never.
+func newProgress(stderr io.Writer, env func(string) string, eta string) *progress {
 	p := &progress{w: stderr, width: func() int { return 0 }}
+	if eta == "always" {
+		p.width = func() int { return 80 }
+	}
 	f, ok := stderr.(*os.File)
-	if ok && term.IsTerminal(int(f.Fd())) && env("TERM") != "dumb" {
+	if ok && eta != "never" && term.IsTerminal(int(f.Fd())) && env("TERM") != "dumb" {
 		p.width = func() int {
 			w, _, err := term.GetSize(int(f.Fd()))
 			if err != nil || w <= 0 {

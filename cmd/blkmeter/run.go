@@ -1,65 +1,133 @@
 package main
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 
-	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/run"
 	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/report/fio"
 	"github.com/blkmeter/blkmeter/report/text"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/fiojob"
 	"github.com/blkmeter/blkmeter/workloads/preset"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 func newRunCommand(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "run [JOBFILE...] [--OPTION=VALUE...]",
 		Short: "Put load on devices or files and report what they did",
-		// fio's grammar is not pflag's: -rw=x, options that belong to the job before them, repeated --name.
-		DisableFlagParsing: true,
-		ValidArgsFunction:  completeRun,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runJobs(cmd.Context(), args)
-		},
+		Long: `Run puts load on devices or files and reports what they did. Without arguments it measures a scratch file
+of its own and removes it.
+
+Reading a device needs nothing; writing to what exists needs --destroy=NAME.
+
+Exit status: 0 done, 1 usage or configuration, 2 target refused, 3 I/O error,
+4 verification mismatch, 7 the system lacks something, 130 interrupted.`,
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runJobs(cmd, args) },
 	}
+	bindJobOptions(cmd)
+	return cmd
 }
 
-// runJobs is the run command.
-func (a *app) runJobs(ctx context.Context, args []string) error {
-	plan, settings, err := fiojob.ParseArgs(args, a.parseOptions())
+// newFioCommand is run in fio's clothes: its defaults, its output, its exit codes. A link to the program named
+// fio comes here, too.
+func newFioCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "fio [JOBFILE...] [--OPTION=VALUE...]",
+		Short: "Do what fio does with this command line",
+		Long: `Fio takes fio's command line and job files, with fio's defaults and output formats; a link to blkmeter
+that is named fio does the same. Where fio destroys data by surprise, it refuses and says what to add.
+
+Exit status: 0 done, 1 any failure, 128 interrupted.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := a.runFio(cmd, args)
+			var told *toldError
+			switch {
+			case err == nil:
+				return nil
+			case !errors.As(err, &told):
+				a.tell(fault.Of(err))
+				return &toldError{fault.ExitUsage}
+			case told.exit == fault.ExitInterrupted:
+				return &toldError{fioInterrupted}
+			}
+			return &toldError{fault.ExitUsage}
+		},
+	}
+	bindJobOptions(cmd)
+	return cmd
+}
+
+// fioInterrupted is the exit code of a fio that a signal ended.
+const fioInterrupted = 128
+
+// runFio parses a command line as fio does and runs it.
+func (a *app) runFio(cmd *cobra.Command, args []string) error {
+	o := a.parseOptions()
+	o.Fio = true
+	plan, settings, err := fiojob.ParseArgs(args, o)
 	if err != nil {
 		return err
 	}
 	switch {
-	case settings.Help:
-		return runHelp(a.stdout)
-	case settings.ParseOnly:
-		return nil
+	case settings.Version:
+		_, err := fmt.Fprintln(a.stdout, fio.DefaultOptions().Version)
+		return err
+	case settings.CmdHelp != nil:
+		return fiojob.WriteCmdHelp(a.stdout, *settings.CmdHelp)
+	case settings.EngHelp != nil:
+		return fiojob.WriteEngHelp(a.stdout, *settings.EngHelp)
+	case len(plan.Jobs) == 0 && !settings.Help:
+		cmd.SetOut(a.stderr)
+		return errors.Join(cmd.Help(), &toldError{fault.ExitUsage})
+	}
+	if len(settings.Formats) == 0 {
+		settings.Formats = []string{"normal"}
+	}
+	return a.runPlan(cmd, plan, settings, true)
+}
+
+// runJobs is the run command.
+func (a *app) runJobs(cmd *cobra.Command, args []string) error {
+	plan, settings, err := fiojob.ParseArgs(args, a.parseOptions())
+	if err != nil {
+		return err
 	}
 	if len(plan.Jobs) == 0 {
 		plan = preset.Main()
 	}
-	formats := settings.Formats
-	if len(formats) == 0 {
-		formats = []string{"text"}
+	if len(settings.Formats) == 0 {
+		settings.Formats = []string{"text"}
 	}
-	write, err := a.writer(formats)
+	return a.runPlan(cmd, plan, settings, false)
+}
+
+// runPlan does what was parsed.
+func (a *app) runPlan(cmd *cobra.Command, plan *workloads.Plan, settings *fiojob.Settings, asFio bool) error {
+	switch {
+	case settings.Help:
+		return cmd.Help()
+	case settings.ShowCommand:
+		_, err := fmt.Fprintln(a.stdout, strings.Join(settings.Command, " "))
+		return err
+	case settings.ParseOnly:
+		return nil
+	}
+	write, err := a.writer(settings, asFio)
 	if err != nil {
 		return err
 	}
-	status := newProgress(a.stderr, a.env)
-	result, err := run.Run(ctx, plan, run.Options{
-		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show,
+	status := newProgress(a.stderr, a.env, settings.ETA)
+	result, err := run.Run(cmd.Context(), plan, run.Options{
+		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show, Overwrite: asFio,
 	})
 	status.clear()
 	if err != nil {
@@ -68,8 +136,11 @@ func (a *app) runJobs(ctx context.Context, args []string) error {
 	if err := a.deliver(result, settings.Output, write); err != nil {
 		return err
 	}
-	for _, w := range result.Warnings {
-		a.warn(w)
+	if settings.Formats[0] != "text" || settings.Output != "" {
+		// The text says these itself; whoever reads another format is told here.
+		for _, w := range result.Warnings {
+			a.warn(w)
+		}
 	}
 	if result.Error != nil {
 		a.tell(&fault.Error{Code: result.Error.Code, Sentence: result.Error.Sentence, Hint: result.Error.Hint})
@@ -80,23 +151,27 @@ func (a *app) runJobs(ctx context.Context, args []string) error {
 	return nil
 }
 
-// parseOptions is what job files may refer to.
-func (a *app) parseOptions() fiojob.ParseOptions {
-	return fiojob.ParseOptions{
-		Stdin: a.stdin, Env: a.env, NCPUs: runtime.NumCPU(), PageBytes: os.Getpagesize(), MemoryBytes: device.MemoryBytes(""),
-	}
-}
-
-// writer returns what renders a Result in the formats asked for.
-func (a *app) writer(formats []string) (func(io.Writer, *report.Result) error, error) {
-	if len(formats) != 1 || !slices.Contains([]string{"text", "json"}, formats[0]) {
-		return nil, fault.Usage("OUTPUT_FORMAT", "use --output-format=text or json", "output format %v is not supported", formats)
-	}
-	if formats[0] == "json" {
+// writer returns what renders a Result in the formats asked for. json alone is the Result itself; in fio's
+// clothes, or in a list with fio's other formats, it is fio's.
+func (a *app) writer(settings *fiojob.Settings, asFio bool) (func(io.Writer, *report.Result) error, error) {
+	names := settings.Formats
+	switch {
+	case len(names) == 1 && names[0] == "text":
+		o := a.textOptions(settings.Output)
+		return func(w io.Writer, r *report.Result) error { return text.Write(w, r, o) }, nil
+	case len(names) == 1 && names[0] == "json" && !asFio:
 		return report.Write, nil
+	case slices.Contains(names, "text"):
+		return nil, fault.Usage("OUTPUT_FORMAT", "ask for text alone, or for fio's formats", "output format text does not go with others")
+	}
+	formats, err := fio.ParseFormat(strings.Join(names, ","))
+	if err != nil {
+		return nil, err
 	}
 	return func(w io.Writer, r *report.Result) error {
-		return text.Write(w, r, text.Options{Width: a.width(), Color: a.color(w)})
+		o := fio.OptionsOf(r)
+		o.TerseVersion, o.Banner = settings.TerseVersion, true
+		return fio.Write(w, r, formats, o)
 	}, nil
 }
 
@@ -119,22 +194,6 @@ func (a *app) warn(w workloads.Warning) {
 	}
 }
 
-// width is the terminal's, 80 when there is none.
-func (a *app) width() int {
-	if f, ok := a.stdout.(*os.File); ok {
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
-			return w
-		}
-	}
-	return 80
-}
-
-// color says whether w is a terminal that wants it (no-color.org).
-func (a *app) color(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && a.env("NO_COLOR") == "" && a.env("TERM") != "dumb"
-}
-
 // tool says which program this is.
 func tool() report.Tool {
 	t := report.Tool{Name: "blkmeter", Version: "devel", Go: runtime.Version()}
@@ -150,29 +209,3 @@ func tool() report.Tool {
 	}
 	return t
 }
-
-// completeRun completes option names and their values in fio's grammar.
-func completeRun(_ *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
-	if len(word) == 0 || word[0] != '-' {
-		return nil, cobra.ShellCompDirectiveDefault // a job file
-	}
-	return fiojob.Complete(word), cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
-}
-
-// runHelp prints the help of run from the option table.
-func runHelp(w io.Writer) error {
-	if _, err := io.WriteString(w, runUsage); err != nil {
-		return err
-	}
-	return fiojob.WriteHelp(w)
-}
-
-const runUsage = `Usage: blkmeter run [JOBFILE...] [--OPTION=VALUE...]
-
-Without arguments it measures a scratch file of its own and removes it.
-Reading a device needs nothing; writing to what exists needs --destroy=NAME.
-
-Exit status: 0 done, 1 usage or configuration, 2 target refused, 3 I/O error,
-4 verification mismatch, 7 the system lacks something, 130 interrupted.
-
-`

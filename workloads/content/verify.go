@@ -62,28 +62,28 @@ type Verifier struct {
 // I/O has to be made up of blocks of the given number of bytes, the ledger's. pattern is the parsed
 // verify_pattern, or nil. Workers that check each other's blocks have the same seed.
 func NewVerifier(v *workloads.Verify, pattern *Pattern, block int, worker int, seed uint64) (*Verifier, error) {
-	m, ok := methods()[v.Method]
+	m, ok := methods()[v.Kind]
 	if !ok {
 		return nil, fault.Usage("VERIFY", "use md5, crc32c, crc64, sha256, sha512, xxhash, meta, pattern or another of the documented methods",
-			"verify=%s is not known", v.Method)
+			"verify=%s is not known", v.Kind)
 	}
 	if m == methodNone {
 		return nil, nil
 	}
 	if (m == methodPattern || m == methodPatternHeader) && pattern == nil {
-		return nil, fault.Usage("VERIFY_PATTERN", "add verify_pattern", "verify=%s needs a pattern", v.Method)
+		return nil, fault.Usage("VERIFY_PATTERN", "add verify_pattern", "verify=%s needs a pattern", v.Kind)
 	}
-	interval := v.Interval
+	interval := int(v.IntervalBytes)
 	if interval == 0 {
 		interval = block
 	}
 	d := newDigester(m)
-	if interval <= 0 || block%interval != 0 || m != methodPattern && (v.Offset < 0 || v.Offset+headerSize+d.size > interval) {
+	if interval <= 0 || block%interval != 0 || m != methodPattern && (int(v.OffsetBytes) < 0 || int(v.OffsetBytes)+headerSize+d.size > interval) {
 		return nil, fault.Usage("VERIFY_INTERVAL", "let verify_interval divide the smallest block size, and leave room for the header",
-			"verify_interval=%d, verify_offset=%d: a header of %d bytes does not fit into blocks of %d", interval, v.Offset, headerSize+d.size, block)
+			"verify_interval=%d, verify_offset=%d: a header of %d bytes does not fit into blocks of %d", interval, int(v.OffsetBytes), headerSize+d.size, block)
 	}
 	return &Verifier{
-		digester: d, interval: interval, at: v.Offset, pattern: pattern,
+		digester: d, interval: interval, at: int(v.OffsetBytes), pattern: pattern,
 		seed: seedOf(seed, 0x7e1f), owner: uint32(seedOf(seed, 0x04e1)), worker: uint8(worker),
 		scratch: make([]byte, interval),
 	}, nil

@@ -67,7 +67,7 @@ func checked() []string {
 func TestEveryMethodTellsFaultsApart(t *testing.T) {
 	for _, method := range append(checked(), "pattern_hdr", "meta") {
 		for _, offset := range []int{0, 600} {
-			v := workloads.Verify{Method: method, Offset: offset}
+			v := workloads.Verify{Kind: method, OffsetBytes: int64(offset)}
 			if method == "pattern_hdr" {
 				v.Pattern = `"pattern"`
 			}
@@ -141,7 +141,7 @@ func patternOf(tb testing.TB, v workloads.Verify) *Pattern {
 }
 
 func TestPatternMethod(t *testing.T) {
-	d := newDisk(t, workloads.Verify{Method: "pattern", Pattern: `0xab%o"x"`}, 4)
+	d := newDisk(t, workloads.Verify{Kind: "pattern", Pattern: `0xab%o"x"`}, 4)
 	d.write(0, 4)
 	if m := d.check(0, 4); m != nil {
 		t.Fatal(m)
@@ -157,7 +157,7 @@ func TestPatternMethod(t *testing.T) {
 }
 
 func TestNullChecksNothing(t *testing.T) {
-	d := newDisk(t, workloads.Verify{Method: "null"}, 1)
+	d := newDisk(t, workloads.Verify{Kind: "null"}, 1)
 	d.write(0, 1)
 	clear(d.data)
 	if m := d.check(0, 1); m != nil {
@@ -166,7 +166,7 @@ func TestNullChecksNothing(t *testing.T) {
 }
 
 func TestVerifyIntervalsWithinABlock(t *testing.T) {
-	d := newDisk(t, workloads.Verify{Method: "crc32c", Interval: 512}, 2)
+	d := newDisk(t, workloads.Verify{Kind: "crc32c", IntervalBytes: 512}, 2)
 	d.write(0, 2)
 	if m := d.check(0, 2); m != nil {
 		t.Fatal(m)
@@ -178,7 +178,7 @@ func TestVerifyIntervalsWithinABlock(t *testing.T) {
 }
 
 func TestTrims(t *testing.T) {
-	d := newDisk(t, workloads.Verify{Method: "crc32c"}, 3)
+	d := newDisk(t, workloads.Verify{Kind: "crc32c"}, 3)
 	d.write(0, 3)
 	d.ledger.Acquire(block, block)
 	d.ledger.Trimmed(block, block, true)
@@ -196,7 +196,7 @@ func TestTrims(t *testing.T) {
 }
 
 func TestWhatIsUnknownIsNotChecked(t *testing.T) {
-	d := newDisk(t, workloads.Verify{Method: "crc32c"}, 2)
+	d := newDisk(t, workloads.Verify{Kind: "crc32c"}, 2)
 	copy(d.data, "whatever was here before")
 	if m := d.check(0, 2); m != nil {
 		t.Errorf("blocks never written: %v", m)
@@ -211,7 +211,7 @@ func TestWhatIsUnknownIsNotChecked(t *testing.T) {
 }
 
 func TestBlocksAreCheckedAgainstTheirOwnHeaders(t *testing.T) {
-	d := newDisk(t, workloads.Verify{Method: "sha256"}, 2)
+	d := newDisk(t, workloads.Verify{Kind: "sha256"}, 2)
 	d.write(0, 2)
 	d.write(0, 1)
 	want := Expected{State: Written}
@@ -234,7 +234,7 @@ func TestBlocksAreCheckedAgainstTheirOwnHeaders(t *testing.T) {
 func TestNoFalseAlarms(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		const blocks = 16
-		d := newDisk(t, workloads.Verify{Method: rapid.SampledFrom(checked()).Draw(rt, "method")}, blocks)
+		d := newDisk(t, workloads.Verify{Kind: rapid.SampledFrom(checked()).Draw(rt, "method")}, blocks)
 		type inFlight struct {
 			kind, b, n int
 			data       []byte
@@ -295,7 +295,7 @@ func TestNoFalseAlarms(t *testing.T) {
 
 func TestLostWritesAreNoticedAlways(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		d := newDisk(t, workloads.Verify{Method: "crc32c"}, 1)
+		d := newDisk(t, workloads.Verify{Kind: "crc32c"}, 1)
 		for range rapid.IntRange(1, 300).Draw(rt, "writes") {
 			d.write(0, 1)
 		}
@@ -470,11 +470,11 @@ func TestVerifierFaults(t *testing.T) {
 		code string
 		v    workloads.Verify
 	}{
-		{"VERIFY", workloads.Verify{Method: "crc33"}},
-		{"VERIFY_PATTERN", workloads.Verify{Method: "pattern"}},
-		{"VERIFY_INTERVAL", workloads.Verify{Method: "md5", Interval: 1000}},
-		{"VERIFY_INTERVAL", workloads.Verify{Method: "md5", Interval: 32}},
-		{"VERIFY_INTERVAL", workloads.Verify{Method: "md5", Offset: 4090}},
+		{"VERIFY", workloads.Verify{Kind: "crc33"}},
+		{"VERIFY_PATTERN", workloads.Verify{Kind: "pattern"}},
+		{"VERIFY_INTERVAL", workloads.Verify{Kind: "md5", IntervalBytes: 1000}},
+		{"VERIFY_INTERVAL", workloads.Verify{Kind: "md5", IntervalBytes: 32}},
+		{"VERIFY_INTERVAL", workloads.Verify{Kind: "md5", OffsetBytes: 4090}},
 	} {
 		_, err := NewVerifier(&c.v, nil, block, 0, 0)
 		if f := fault.Of(err); err == nil || f.Code != c.code || f.Hint == "" {
@@ -491,7 +491,7 @@ func TestVerifierFaults(t *testing.T) {
 
 func TestVerifyingDoesNotAllocate(t *testing.T) {
 	for _, method := range append(checked(), "meta", "null") {
-		d := newDisk(t, workloads.Verify{Method: method}, 4)
+		d := newDisk(t, workloads.Verify{Kind: method}, 4)
 		buf := make([]byte, 4*block)
 		if n := testing.AllocsPerRun(50, func() {
 			d.ledger.Acquire(0, 4*block)
@@ -508,7 +508,7 @@ func TestVerifyingDoesNotAllocate(t *testing.T) {
 
 func BenchmarkVerify(b *testing.B) {
 	for _, method := range []string{"crc32c", "crc64", "xxhash", "sha256", "meta"} {
-		d := newDisk(b, workloads.Verify{Method: method}, 1)
+		d := newDisk(b, workloads.Verify{Kind: method}, 1)
 		buf := make([]byte, block)
 		b.Run("fill/"+method, func(b *testing.B) {
 			b.SetBytes(block)
@@ -526,7 +526,7 @@ func BenchmarkVerify(b *testing.B) {
 			}
 		})
 	}
-	d := newDisk(b, workloads.Verify{Method: "meta"}, 4)
+	d := newDisk(b, workloads.Verify{Kind: "meta"}, 4)
 	b.Run("ledger", func(b *testing.B) {
 		for b.Loop() {
 			d.ledger.Acquire(block, block)

@@ -19,7 +19,7 @@ type fixed struct {
 // specialise returns the source that does what g does, only faster, or nil when there is none.
 func (g *general) specialise() Source {
 	f, s := &g.files[0], &g.sizes[g.first]
-	if len(g.files) > 1 || g.directed || g.zone.Size > 0 || g.run > 1 || g.skip != 0 || g.seqRand || !s.fixed() || s.align != s.min {
+	if len(g.files) > 1 || g.directed || g.zone.SizeBytes > 0 || g.run > 1 || g.skip != 0 || g.seqRand || !s.fixed() || s.align != s.min {
 		return nil
 	}
 	for _, op := range []uint8{g.first, g.second} {

@@ -24,7 +24,7 @@ type general struct {
 	skip       int64                      // bytes skipped after each sequential I/O
 	seqRand    bool                       // bs_is_seq_rand
 	sizes      [workloads.Directions]sizes
-	zone       workloads.Zone
+	zone       workloads.Zones
 	room       uint32 // bytes that hold an I/O of every direction
 	unit       uint32 // bytes that divide every length
 
@@ -147,7 +147,7 @@ func (g *general) setSizes(c *Config) error {
 }
 
 func (g *general) setZone(c *Config) error {
-	z := c.Job.Zone
+	z := c.Job.Zones
 	switch z.Mode {
 	case "", "none":
 		return nil
@@ -155,12 +155,12 @@ func (g *general) setZone(c *Config) error {
 	default:
 		return fault.Usage("ZONEMODE", "write zonemode=strided or none", "job %s: zonemode %q is not supported", c.Job.Name, z.Mode)
 	}
-	if z.Range == 0 {
-		z.Range = z.Size
+	if z.RangeBytes == 0 {
+		z.RangeBytes = z.SizeBytes
 	}
-	if z.Size <= 0 || z.Range <= 0 || z.Skip < 0 || z.Range%int64(c.Align) != 0 || z.Skip%int64(c.Align) != 0 {
+	if z.SizeBytes <= 0 || z.RangeBytes <= 0 || z.SkipBytes < 0 || z.RangeBytes%int64(c.Align) != 0 || z.SkipBytes%int64(c.Align) != 0 {
 		return fault.Usage("ZONESIZE", "give zonesize, and zonerange and zoneskip as multiples of the logical block size",
-			"job %s: zonesize %d, zonerange %d, zoneskip %d make no zones", c.Job.Name, z.Size, z.Range, z.Skip)
+			"job %s: zonesize %d, zonerange %d, zoneskip %d make no zones", c.Job.Name, z.SizeBytes, z.RangeBytes, z.SkipBytes)
 	}
 	g.zone = z
 	return nil
@@ -178,7 +178,7 @@ func (g *general) setRandomness(j *workloads.Job) (specs [workloads.Directions]s
 		if specs[op], err = parseDistribution(j.Distribution[op]); err != nil {
 			return specs, err
 		}
-		if specs[op].shape != uniform && g.zone.Size > 0 {
+		if specs[op].shape != uniform && g.zone.SizeBytes > 0 {
 			return specs, fault.Usage("ZONEMODE", "leave one of them out",
 				"job %s: zonemode=strided and random_distribution=%s do not go together", j.Name, j.Distribution[op])
 		}
@@ -205,7 +205,7 @@ func (g *general) setFiles(c *Config, specs [workloads.Directions]spec) (total i
 		f := &g.files[i]
 		f.File = c.Files[i]
 		f.work = whole(f.Low, f.High, g.unit)
-		if f.work < int64(g.room) || g.zone.Size > 0 && g.zone.Range < int64(g.room) {
+		if f.work < int64(g.room) || g.zone.SizeBytes > 0 && g.zone.RangeBytes < int64(g.room) {
 			return 0, fault.Usage("REGION_TOO_SMALL", "raise size (or zonerange) or lower bs",
 				"job %s: a region of %d bytes holds no block of %d", c.Job.Name, f.High-f.Low, g.room)
 		}
@@ -300,8 +300,8 @@ func whole(from, to int64, unit uint32) int64 {
 // enter lets I/O fall into the file's zone that begins at from, or into the whole file.
 func (g *general) enter(f *fileState, from int64) {
 	f.from, f.to = from, f.High
-	if g.zone.Size > 0 {
-		f.to = min(from+g.zone.Range, f.High)
+	if g.zone.SizeBytes > 0 {
+		f.to = min(from+g.zone.RangeBytes, f.High)
 	}
 	f.zoneDone = 0
 	f.run = run{}
@@ -489,9 +489,9 @@ func (g *general) account(f *fileState, length int64) {
 	if g.bytesLeft != unlimited {
 		g.bytesLeft -= length
 	}
-	if g.zone.Size > 0 {
-		if f.zoneDone += length; f.zoneDone >= g.zone.Size {
-			next := f.from + g.zone.Range + g.zone.Skip
+	if g.zone.SizeBytes > 0 {
+		if f.zoneDone += length; f.zoneDone >= g.zone.SizeBytes {
+			next := f.from + g.zone.RangeBytes + g.zone.SkipBytes
 			if f.High-next < int64(g.room) {
 				next = f.Low
 			}

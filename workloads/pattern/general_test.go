@@ -49,7 +49,7 @@ func anyJob(t *rapid.T) Config {
 	}
 	j.BSIsSeqRand = rapid.IntRange(0, 5).Draw(t, "seqrand") == 0
 	if distribution == "random" && rapid.IntRange(0, 3).Draw(t, "zones") == 0 {
-		j.Zone = workloads.Zone{Mode: "strided", Size: 8192, Range: 16384, Skip: rapid.Int64Range(0, 3).Draw(t, "zoneskip") * 512}
+		j.Zones = workloads.Zones{Mode: "strided", SizeBytes: 8192, RangeBytes: 16384, SkipBytes: rapid.Int64Range(0, 3).Draw(t, "zoneskip") * 512}
 	}
 	j.FileService = rapid.SampledFrom([]string{"roundrobin", "sequential", "random", "roundrobin:3", "zipf:1.2", "normal:20"}).Draw(t, "service")
 	j.FsyncEvery = rapid.IntRange(0, 3).Draw(t, "fsync")
@@ -164,7 +164,7 @@ func TestEveryBlockOncePerPassWithVaryingSizes(t *testing.T) {
 
 func TestZonesAreCoveredOncePerVisit(t *testing.T) {
 	j := job(workloads.RWRandWrite, 4096)
-	j.Zone = workloads.Zone{Mode: "strided", Size: 16 * 4096, Range: 16 * 4096, Skip: 4096}
+	j.Zones = workloads.Zones{Mode: "strided", SizeBytes: 16 * 4096, RangeBytes: 16 * 4096, SkipBytes: 4096}
 	all := drain(source(t, j, File{0, 170 * 4096}), 32, math.MaxInt)
 	if len(all) != 170 {
 		t.Fatalf("%d I/Os, want as many as the region has blocks", len(all))
@@ -681,12 +681,12 @@ func TestFaultsNameTheOption(t *testing.T) {
 		{"BSSPLIT", func(c *Config) { c.Job.BSSplit[workloads.Read] = []workloads.Split{{Percent: 10}} }},
 		{"BLOCKALIGN", func(c *Config) { c.Job.BlockAlign[workloads.Read] = 1000 }},
 		{"RW_SKIP_ALIGNMENT", func(c *Config) { c.Job.RW, c.Job.RWSkipBytes = workloads.RWRead, 4 }},
-		{"ZONEMODE", func(c *Config) { c.Job.Zone.Mode = "zbd" }},
+		{"ZONEMODE", func(c *Config) { c.Job.Zones.Mode = "zbd" }},
 		{"ZONEMODE", func(c *Config) {
-			c.Job.Zone = workloads.Zone{Mode: "strided", Size: 8192}
+			c.Job.Zones = workloads.Zones{Mode: "strided", SizeBytes: 8192}
 			c.Job.Distribution[workloads.Read] = "zipf:1"
 		}},
-		{"ZONESIZE", func(c *Config) { c.Job.Zone.Mode = "strided" }},
+		{"ZONESIZE", func(c *Config) { c.Job.Zones.Mode = "strided" }},
 		{"ZONES_TOO_SMALL", func(c *Config) { c.Job.Distribution[workloads.Read] = "zoned:100/0.0001:0/99" }},
 		{"FILE_SERVICE", func(c *Config) { c.Job.FileService = "sometimes" }},
 		{"FILE_SERVICE", func(c *Config) { c.Job.FileService = "roundrobin:0" }},
