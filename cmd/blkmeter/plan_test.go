@@ -37,7 +37,7 @@ func golden(t *testing.T, name, got string) {
 func call(t *testing.T, stdin string, args ...string) (stdout, stderr string, exit int) {
 	t.Helper()
 	var out, words bytes.Buffer
-	exit = run(&app{
+	exit = execute(&app{
 		args: append([]string{"blkmeter"}, args...), stdin: strings.NewReader(stdin), stdout: &out, stderr: &words,
 		env: func(string) string { return "" },
 	})
