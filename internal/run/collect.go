@@ -9,17 +9,17 @@ import (
 
 // totals is what a worker did over its measured window, added up from its windows.
 type totals struct {
-	ops                     [5]opTotals
-	depth, submits, reaps   []int64
-	seenOn                  map[int]int64 // CPU -> windows that ended on it
-	rampIOs                 [5]uint64     // done outside the measured window, for the comparison with the kernel
-	rampBytes               [5]uint64
-	windows, partialWindows int
+	ops                   [5]opTotals
+	depth, submits, reaps []int64
+	seenOn                map[int]int64 // CPU -> windows that ended on it
+	rampIOs               [5]uint64     // done outside the measured window, for the comparison with the kernel
+	rampBytes             [5]uint64
+	arrivals, late        uint64
 }
 
 type opTotals struct {
 	ios, bytes, errors, short uint64
-	slat, clat, lat           *hist.Totals
+	slat, clat, lat, response *hist.Totals
 }
 
 func newTotals(j *jobRun, depth int) *totals {
@@ -32,6 +32,9 @@ func newTotals(j *jobRun, depth int) *totals {
 			t.ops[op].clat = hist.NewTotals()
 			if !j.choice.Sync {
 				t.ops[op].slat, t.ops[op].lat = hist.NewTotals(), hist.NewTotals()
+			}
+			if j.paced {
+				t.ops[op].response = hist.NewTotals()
 			}
 		}
 	}
@@ -61,7 +64,12 @@ func (t *totals) add(w *window) {
 			to.slat.Add(from.slat)
 			to.lat.Add(from.lat)
 		}
+		if from.response != nil {
+			to.response.Add(from.response)
+		}
 	}
+	t.arrivals += w.arrivals
+	t.late += w.late
 	addCounts(t.depth, w.depth)
 	addCounts(t.submits, w.submits)
 	addCounts(t.reaps, w.reaps)
@@ -200,7 +208,7 @@ func (t *totals) stats(w *worker, startedAt int64) report.Stats {
 		StartNS: w.timing.measured - startedAt, RuntimeNS: runtime,
 		Syscalls: int64(w.outcome.counters.Syscalls), RingOverflow: int64(w.outcome.counters.Overflows),
 		Depth: buckets(t.depth), SubmitBatch: buckets(t.submits), ReapBatch: buckets(t.reaps),
-		FirstErrno: int(w.failure.errno),
+		FirstErrno: int(w.failure.errno), Arrivals: int64(t.arrivals), LateArrivals: int64(t.late),
 	}
 	ios := uint64(0)
 	for d := workloads.Read; d < workloads.Directions; d++ {
@@ -213,7 +221,7 @@ func (t *totals) stats(w *worker, startedAt int64) report.Stats {
 		*[...]**report.DirStats{&st.Read, &st.Write, &st.Trim}[d] = &report.DirStats{
 			IOs: int64(o.ios), Bytes: int64(o.bytes), Issued: int64(o.ios + o.errors), Short: int64(o.short), Errors: int64(o.errors),
 			RuntimeNS: runtime, IOPS: float64(o.ios) * 1e9 / float64(runtime), BW: float64(o.bytes) * 1e9 / float64(runtime),
-			Slat: latency(o.slat), Clat: latency(o.clat), Lat: latency(firstOf(o.lat, o.clat)),
+			Slat: latency(o.slat), Clat: latency(o.clat), Lat: latency(firstOf(o.lat, o.clat)), Response: latency(o.response),
 		}
 	}
 	st.Sync = t.syncStats()

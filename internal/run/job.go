@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
+	"github.com/blkmeter/blkmeter/workloads/content"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
 )
 
@@ -27,7 +29,8 @@ type jobRun struct {
 	stage     int // jobs of one stage run together; a stonewall starts a new one
 	group     int // reporting group
 	choice    catalog.Choice
-	depth     int // requests in flight per worker
+	depth     int  // requests in flight per worker
+	paced     bool // its arrivals have intended times
 	seed      uint64
 	workers   []*worker
 	totals    []*totals // by worker
@@ -268,11 +271,17 @@ func (c *conductor) assign(j *jobRun, w *worker, clone int) error {
 		files = append(files, pattern.File{Low: low, High: high})
 	}
 	w.regionLow, w.regionHigh = files[0].Low, files[0].High
-	src, err := pattern.New(pattern.Config{Job: s, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1))})
+	src, err := pattern.New(pattern.Config{Job: s, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)})
 	if err != nil {
 		return err
 	}
 	w.source = src
+	if err := c.pace(j, w, clone); err != nil {
+		return err
+	}
+	if err := c.fill(j, w); err != nil {
+		return err
+	}
 	w.batch = batching{submit: j.depth, low: j.depth, reapMin: 1}
 	reapMax := j.depth
 	if s.BatchSubmitSet && s.BatchSubmit > 0 {
@@ -294,6 +303,24 @@ func (c *conductor) assign(j *jobRun, w *worker, clone int) error {
 		SQPoll: s.SQThreadPoll, SQPollCPU: s.SQThreadPollCPU, ForceAsync: s.ForceAsync, NoWait: s.NoWait,
 	}
 	return nil
+}
+
+// fill gives a worker that writes the maker of its data.
+func (c *conductor) fill(j *jobRun, w *worker) error {
+	s := j.spec
+	if !s.RW.Does(workloads.Write) || j.choice.Name == catalog.Null {
+		return nil
+	}
+	var p *content.Pattern
+	if s.Buffers.Pattern != "" {
+		var err error
+		if p, err = content.ParsePattern(s.Buffers.Pattern, os.ReadFile); err != nil {
+			return fmt.Errorf("job %s: buffer_pattern: %w", s.Name, err)
+		}
+	}
+	filler, err := content.NewFiller(&s.Buffers, p, int(s.MaxBlock()), s.RW.Does(workloads.Read), j.seed+uint64(w.index))
+	w.filler = filler
+	return err
 }
 
 // want reads a feature flag: asked for, asked against, or left to us.

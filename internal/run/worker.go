@@ -1,7 +1,6 @@
 package run
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"runtime"
@@ -17,6 +16,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/kernel/mem"
+	"github.com/blkmeter/blkmeter/workloads/content"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
 )
 
@@ -40,6 +40,8 @@ type worker struct {
 	sync   bool  // the engine does its I/O inside Submit
 	spent  bool  // the pattern is at its end, or an error ended the job's work
 	stop   *atomic.Bool
+	filler *content.Filler // makes the data of writes; nil when nothing is written or it goes nowhere
+	pacing *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
 
 	// What the loop touches once per window or never.
 	box     mailbox
@@ -118,26 +120,23 @@ type outcome struct {
 // so a latency is exact to the length of the batch it travelled in.
 func (w *worker) loop() error {
 	for {
-		n := w.fill()
-		start := w.clock.Now()
-		taken, err := w.queue.Submit(w.reqs[:n])
-		issue := w.clock.Now()
-		if err != nil {
-			return err
+		if n := w.fill(); n > 0 {
+			start := w.clock.Now()
+			taken, err := w.queue.Submit(w.reqs[:n])
+			issue := w.clock.Now()
+			if err != nil {
+				return err
+			}
+			w.submitted(n, taken, start, issue)
 		}
-		if w.sync {
-			issue = start // the I/O was done inside Submit
-		}
-		w.submitted(n, taken, start, issue)
-
 		inFlight := len(w.slots) - len(w.free) - w.held
-		if inFlight == 0 && w.spent && w.held == 0 {
+		if inFlight == 0 && w.held == 0 && w.spent {
 			return nil
 		}
 		if w.mayFill(inFlight) {
 			continue
 		}
-		got, err := w.queue.Reap(w.done, w.fewest(inFlight), -1)
+		got, err := w.reap(inFlight)
 		complete := w.clock.Now()
 		if err != nil {
 			return err
@@ -155,15 +154,18 @@ func (w *worker) loop() error {
 // mayFill says whether the queue can take more at once: only when the user asked for smaller batches than
 // the depth, since otherwise every free slot was just submitted.
 func (w *worker) mayFill(inFlight int) bool {
-	return inFlight < len(w.slots) && w.held == 0 && !w.spent && !w.batch.draining
+	return inFlight < len(w.slots) && w.held == 0 && !w.spent && !w.batch.draining && w.pacing == nil
 }
 
-// fewest returns how many completions the next reap waits for.
-func (w *worker) fewest(inFlight int) int {
-	if w.spent {
-		return 1
+// reap takes what has finished, and waits when nothing has.
+func (w *worker) reap(inFlight int) (int, error) {
+	switch {
+	case w.spent:
+		return w.queue.Reap(w.done, 1, -1)
+	case w.pacing != nil:
+		return w.reapPaced(inFlight)
 	}
-	return min(w.batch.reapMin, inFlight)
+	return w.queue.Reap(w.done, min(w.batch.reapMin, inFlight), -1)
 }
 
 // fill takes free slots, lets the pattern say what they are to do, and returns how many requests are
@@ -175,6 +177,11 @@ func (w *worker) fill() int {
 	}
 	if w.batch.low < len(w.slots) && !w.refill() {
 		return w.held
+	}
+	if w.pacing != nil {
+		if want = w.due(want); want == 0 {
+			return w.held
+		}
 	}
 	n := w.source.Next(w.ios[:want])
 	if n < want {
@@ -189,6 +196,12 @@ func (w *worker) fill() int {
 		req := engine.Request{Offset: io.Offset, Length: io.Length, Slot: s, File: io.File, Op: engine.Op(io.Op)}
 		reqs[i] = req
 		w.slots[s].req = req
+		if req.Op == engine.OpWrite && w.filler != nil {
+			w.filler.Fill(w.config.Buffer(s)[:io.Length], io.Offset)
+		}
+	}
+	if w.pacing != nil {
+		w.intend(reqs)
 	}
 	return w.held + n
 }
@@ -196,6 +209,9 @@ func (w *worker) fill() int {
 // submitted notes when the first taken of n requests started, and keeps the rest for the next turn.
 func (w *worker) submitted(n, taken int, start, issue int64) {
 	if taken > 0 {
+		if w.sync {
+			issue = start // the I/O was done inside Submit
+		}
 		for i := range w.reqs[:taken] {
 			s := &w.slots[w.reqs[i].Slot]
 			s.start, s.issue = start, issue
@@ -237,6 +253,9 @@ func (w *worker) record(done []engine.Completion, complete int64) {
 	}
 	if run.n > 0 {
 		w.win.ops[run.op].record(run.start, run.issue, complete, run.n)
+	}
+	if w.pacing != nil {
+		w.recordResponses(done, complete)
 	}
 }
 
@@ -344,7 +363,11 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 		w.arena = arena
 		w.config.Buffers = arena.Bytes()
 	}
-	fillRandom(w.config.Buffers, w.job.seed+uint64(w.index))
+	if w.filler != nil && w.config.Buffers != nil {
+		for s := range depth {
+			w.filler.Prepare(w.config.Buffer(uint32(s)))
+		}
+	}
 	w.slots = make([]slot, depth)
 	w.free = make([]uint32, depth)
 	for i := range w.free {
@@ -361,14 +384,6 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 	}
 	w.queue = queue
 	return nil
-}
-
-// fillRandom fills buf with bytes that do not compress.
-func fillRandom(buf []byte, seed uint64) {
-	for i := 0; i+8 <= len(buf); i += 8 {
-		seed += 0x9e3779b97f4a7c15
-		binary.LittleEndian.PutUint64(buf[i:], mix(seed))
-	}
 }
 
 // hugeFrom is the arena size from which huge pages save more TLB misses than they waste memory.
@@ -397,6 +412,9 @@ func (w *worker) measure(t0 int64) {
 	w.win.start = t0
 	w.timing.measured = t0
 	w.measureFrom()
+	if w.pacing != nil {
+		w.pacing.begin(t0)
+	}
 	err := w.loop()
 	if err == nil && w.job.syncsAtEnd() {
 		err = w.syncAtEnd()
@@ -433,9 +451,6 @@ func (w *worker) syncAtEnd() error {
 		issue := w.clock.Now()
 		if err != nil {
 			return err
-		}
-		if w.sync {
-			issue = start
 		}
 		w.submitted(1, taken, start, issue)
 		for got := 0; got == 0; {
@@ -485,6 +500,8 @@ type window struct {
 	depth      []uint32 // by requests in flight after a submission: requests submitted
 	submits    []uint32 // by requests per submission
 	reaps      []uint32 // by completions per reap
+	arrivals   uint64   // of a paced job
+	late       uint64   // arrivals submitted more than lateAfter behind their intended time
 }
 
 // opWindow is one kind of operation's share of a window.
@@ -492,6 +509,7 @@ type opWindow struct {
 	ios, bytes      uint64
 	errors, short   uint64
 	slat, clat, lat *hist.Recorder // slat and lat are nil for synchronous engines
+	response        *hist.Recorder // intended to complete; nil when the job is not paced
 }
 
 func newWindow(j *jobRun, depth int) *window {
@@ -502,6 +520,9 @@ func newWindow(j *jobRun, depth int) *window {
 			if !j.choice.Sync {
 				w.ops[op].slat, w.ops[op].lat = hist.NewRecorder(), hist.NewRecorder()
 			}
+			if j.paced {
+				w.ops[op].response = hist.NewRecorder()
+			}
 		}
 	}
 	return w
@@ -510,7 +531,7 @@ func newWindow(j *jobRun, depth int) *window {
 func (w *window) reset() {
 	for i := range w.ops {
 		o := &w.ops[i]
-		for _, r := range []*hist.Recorder{o.slat, o.clat, o.lat} {
+		for _, r := range []*hist.Recorder{o.slat, o.clat, o.lat, o.response} {
 			if r != nil {
 				r.Reset()
 			}
@@ -520,7 +541,7 @@ func (w *window) reset() {
 	clear(w.depth)
 	clear(w.submits)
 	clear(w.reaps)
-	w.ramp = false
+	w.ramp, w.arrivals, w.late = false, 0, 0
 }
 
 // mailbox passes full windows to the collector and empty ones back. Each side only ever swaps a pointer.

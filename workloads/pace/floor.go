@@ -24,6 +24,9 @@ func NewFloor(job *workloads.Job, now int64) (*Floor, bool) {
 	return &Floor{job: job, since: now}, asked
 }
 
+// From returns the same check with its first cycle counting from now.
+func (f *Floor) From(now int64) *Floor { return &Floor{job: f.job, since: now} }
+
 // Check compares what was done in the cycle that is over at now with what was asked for; bytes and ios are
 // totals since the start. It returns a fault for the first direction that fell short, nil when none did or
 // the cycle is not over.

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"time"
+
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -26,4 +28,12 @@ func Yield() { unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
 // A thread that does not wait, or waits uninterruptibly, is not disturbed.
 func Wake(threadID int) {
 	unix.RawSyscall(unix.SYS_TGKILL, uintptr(unix.Getpid()), uintptr(threadID), uintptr(unix.SIGURG))
+}
+
+// Sleep puts the calling thread to sleep (clock_nanosleep(2)), for d or until a signal comes. Unlike
+// time.Sleep it does not go through the Go scheduler, so a thread that is locked to its goroutine wakes as
+// precisely as the kernel's timers are.
+func Sleep(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &ts, nil)
 }

@@ -1,0 +1,186 @@
+package run
+
+import (
+	"math"
+	"time"
+
+	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
+	"github.com/blkmeter/blkmeter/workloads"
+	"github.com/blkmeter/blkmeter/workloads/pace"
+)
+
+// pacing is what a paced worker has beside the others. Arrivals are open loop: an I/O that the device or the
+// program holds up keeps its intended time, and its response time counts from there.
+type pacing struct {
+	pacer    *pace.Pacer   // nil without a rate
+	thinker  *pace.Thinker // nil without thinktime
+	floor    *pace.Floor   // nil without a least rate
+	intended []int64       // of the I/Os of one batch
+	ops      []uint8       // their directions, when arrivals have some
+	bySlot   []int64       // intended time of the I/O in flight
+	bytes    [workloads.Directions]uint64
+	ios      [workloads.Directions]uint64
+}
+
+const (
+	// lateAfter is how far behind its intended time an arrival may be submitted without counting as late:
+	// more than the kernel's timers are off.
+	lateAfter = int64(50 * time.Microsecond)
+	// spinFor is how long before a time a worker stops sleeping and spins: timers wake late by about that.
+	spinFor = int64(60 * time.Microsecond)
+)
+
+// pace gives a worker its arrivals, if its job has a rate or thinks.
+func (c *conductor) pace(j *jobRun, w *worker, clone int) error {
+	p := &pacing{}
+	pacer, paced := pace.New(j.spec, clone, j.seed)
+	if paced {
+		p.pacer = pacer
+		j.paced = true
+	}
+	thinker, thinks := pace.NewThinker(j.spec.Thinktime)
+	if thinks {
+		p.thinker = thinker
+	}
+	floor, checked := pace.NewFloor(j.spec, 0)
+	if checked {
+		p.floor = floor
+	}
+	if !paced && !thinks && !checked {
+		return nil
+	}
+	p.intended = make([]int64, j.depth)
+	p.bySlot = make([]int64, j.depth)
+	if paced && pacer.Directed() {
+		p.ops = make([]uint8, j.depth)
+	}
+	w.pacing = p
+	return nil
+}
+
+// directed says whether the arrivals of a job, and not its pattern, decide which of its I/Os read.
+func directed(s *workloads.Job) bool {
+	pacer, paced := pace.New(s, 0, 0)
+	return paced && pacer.Directed()
+}
+
+// begin sets the time from which arrivals count.
+func (p *pacing) begin(t0 int64) {
+	if p.pacer != nil {
+		p.pacer.Start(t0)
+	}
+	if p.floor != nil {
+		*p.floor = *p.floor.From(t0)
+	}
+}
+
+// due returns how many of want I/Os may start now, and notes their intended times.
+func (w *worker) due(want int) int {
+	p := w.pacing
+	now := w.clock.Now()
+	if p.thinker != nil {
+		want = min(want, p.thinker.Budget())
+	}
+	if p.pacer == nil {
+		for i := range p.intended[:max(want, 0)] {
+			p.intended[i] = now
+		}
+		return max(want, 0)
+	}
+	n := p.pacer.Due(now, p.intended[:max(want, 0)], p.ops)
+	if p.ops != nil {
+		for i, op := range p.ops[:n] {
+			w.ios[i].Op = op
+		}
+	}
+	w.win.arrivals += uint64(n)
+	for _, at := range p.intended[:n] {
+		if now-at > lateAfter {
+			w.win.late++
+		}
+	}
+	return n
+}
+
+// intend notes what the requests of a batch were intended for.
+func (w *worker) intend(reqs []engine.Request) {
+	p := w.pacing
+	for i := range reqs {
+		p.bySlot[reqs[i].Slot] = p.intended[min(i, len(p.intended)-1)]
+		if p.pacer != nil {
+			p.pacer.Issued(uint8(reqs[i].Op), reqs[i].Length)
+		}
+	}
+	if p.thinker != nil {
+		p.thinker.Issued(w.clock.Now(), len(reqs))
+	}
+}
+
+// recordResponses records intended to complete, and checks the least rates.
+func (w *worker) recordResponses(done []engine.Completion, complete int64) {
+	p := w.pacing
+	for i := range done {
+		s := &w.slots[done[i].Slot]
+		if done[i].Result != int32(s.req.Length) || s.req.Op > engine.OpTrim {
+			continue
+		}
+		if r := w.win.ops[s.req.Op].response; r != nil {
+			r.Record(complete-p.bySlot[done[i].Slot], 1)
+		}
+		p.bytes[s.req.Op] += uint64(s.req.Length)
+		p.ios[s.req.Op]++
+	}
+	if p.floor != nil && !w.timing.ramping {
+		if err := p.floor.Check(complete, p.bytes, p.ios); err != nil && w.failure.err == nil {
+			w.failure.err = err
+			w.spent = true
+		}
+	}
+}
+
+// reapPaced waits for whatever comes first: a completion, the next arrival, the end of a pause or of the
+// window.
+func (w *worker) reapPaced(inFlight int) (int, error) {
+	p := w.pacing
+	now := w.clock.Now()
+	if p.thinker != nil {
+		if pause, ok := p.thinker.Pause(now, inFlight); ok {
+			w.sleepUntil(now+int64(pause.Spin+pause.Sleep), int64(pause.Spin))
+			if p.pacer != nil && w.job.spec.RateIgnoreThinktime {
+				p.pacer.Delay(int64(pause.Spin + pause.Sleep))
+			}
+			return w.queue.Reap(w.done, 0, 0)
+		}
+	}
+	next := min(w.flipAt, w.endAt)
+	if p.pacer != nil && len(w.free) > 0 {
+		next = min(next, p.pacer.Next())
+	} else if p.pacer == nil && len(w.free) > 0 && (p.thinker == nil || p.thinker.Budget() > 0) {
+		return w.queue.Reap(w.done, 0, 0) // more can be issued at once
+	}
+	gap := next - now
+	switch {
+	case inFlight == 0:
+		w.sleepUntil(next, 0)
+		return 0, nil
+	case gap <= spinFor:
+		return w.queue.Reap(w.done, 0, 0)
+	case gap == math.MaxInt64:
+		return w.queue.Reap(w.done, 1, -1)
+	}
+	return w.queue.Reap(w.done, 1, time.Duration(gap-spinFor))
+}
+
+// sleepUntil sleeps, and spins the last part: at least spin nanoseconds of it. The stop flag ends it.
+func (w *worker) sleepUntil(at, spin int64) {
+	for {
+		left := at - w.clock.Now()
+		if left <= 0 || w.stop.Load() {
+			return
+		}
+		if left -= max(spin, spinFor); left > 0 {
+			cpu.Sleep(time.Duration(min(left, int64(Interval/4))))
+		}
+	}
+}
