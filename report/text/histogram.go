@@ -45,6 +45,9 @@ func (s steps) edges(low, high float64) []float64 {
 // mostRows is how many rows a histogram may have.
 const mostRows = 20
 
+// apart is how far the rows of a tail keep from those of the middle.
+const apart = 1.2
+
 // scope is what the rows of a histogram have to cover: low to high, of which from to to, where most samples
 // lie, deserves the finer rows.
 type scope struct{ low, from, to, high float64 }
@@ -59,15 +62,15 @@ func (s scope) rows() []float64 {
 			rows = rows[:0]
 			fine := middle.edges(s.from, s.to)
 			if s.low < fine[0] {
-				for _, edge := range tails.edges(s.low, fine[0]) {
-					if edge < fine[0] {
+				for i, edge := range tails.edges(s.low, fine[0]) {
+					if edge < fine[0] && (i == 0 || edge*apart < fine[0]) {
 						rows = append(rows, edge)
 					}
 				}
 			}
 			rows = append(rows, fine...)
 			for _, edge := range tails.edges(s.to, s.high) {
-				if edge > rows[len(rows)-1] {
+				if edge > apart*rows[len(rows)-1] {
 					rows = append(rows, edge)
 				}
 			}
