@@ -9,7 +9,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -68,6 +70,33 @@ func TestSaveFileReplacesWholeOrNotAtAll(t *testing.T) {
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 2 {
 		t.Errorf("directory holds %v, %v: want the file and the link alone", entries, err)
+	}
+}
+
+func TestSaveOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		if slices.Contains(strings.Split(os.Getenv("BLKMETER_REQUIRE"), ","), "root") {
+			t.Fatalf("BLKMETER_REQUIRE demands root, but a tmpfs cannot be mounted: %v", err)
+		}
+		t.Skipf("needs a tmpfs of its own: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	path := filepath.Join(dir, "result.json")
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := report.Save(path, reporttest.Result())
+	if e := fault.Of(err); !errors.Is(err, syscall.ENOSPC) || e.Exit != fault.ExitIO || !strings.Contains(e.Hint, "full") {
+		t.Errorf("%v, hint %q", err, fault.Of(err).Hint)
+	}
+	wantContent(t, path, "old")
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("directory holds %v, %v: want the old file alone", entries, err)
 	}
 }
 

@@ -1,6 +1,8 @@
 package text
 
 import (
+	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,16 +49,17 @@ func TestQuantities(t *testing.T) {
 	}
 }
 
-func TestEdgesCoverTheRange(t *testing.T) {
+func TestRowsCoverTheScope(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		low := rapid.Int64Range(0, report.HistogramHighestNS).Draw(t, "low")
-		high := rapid.Int64Range(low, report.HistogramHighestNS).Draw(t, "high")
-		rows := edges(low, high)
+		marks := rapid.SliceOfN(rapid.Float64Range(0, float64(report.HistogramHighestNS)), 4, 4).Draw(t, "marks")
+		slices.Sort(marks)
+		s := scope{math.Floor(marks[0]), math.Floor(marks[1]), math.Floor(marks[2]), math.Floor(marks[3])}
+		rows := s.rows()
 		if len(rows) == 0 || len(rows) > mostRows {
 			t.Fatalf("%d rows", len(rows))
 		}
-		if rows[0] > float64(low) || rows[len(rows)-1] > float64(high) && len(rows) > 1 {
-			t.Fatalf("rows %v do not cover %d..%d", rows, low, high)
+		if rows[0] > s.low || rows[len(rows)-1] > s.high && len(rows) > 1 {
+			t.Fatalf("rows %v do not cover %+v", rows, s)
 		}
 		for i := 1; i < len(rows); i++ {
 			if rows[i] <= rows[i-1] {
@@ -64,6 +67,17 @@ func TestEdgesCoverTheRange(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestRowsAreFineWhereTheSamplesAre(t *testing.T) {
+	got := scope{47_000, 79_000, 577_000, 5_870_000}.rows()
+	want := []float64{
+		20_000, 50_000, 68_000, 82_000, 100_000, 120_000, 150_000, 180_000, 220_000, 270_000, 330_000, 390_000, 470_000, 560_000,
+		1_000_000, 2_000_000, 5_000_000,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("rows %v, want %v", got, want)
+	}
 }
 
 func TestRowCountsLoseNothing(t *testing.T) {
@@ -82,7 +96,7 @@ func TestRowCountsLoseNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		var sum int64
-		for _, n := range rowCounts(buckets, edges(low, high)) {
+		for _, n := range rowCounts(buckets, scope{float64(low), float64(low), float64(high), float64(high)}.rows()) {
 			sum += n
 		}
 		if sum != int64(len(values)) {

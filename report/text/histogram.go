@@ -7,10 +7,13 @@ import (
 	"github.com/blkmeter/blkmeter/report"
 )
 
-// The steps that one decade of a histogram may be cut into, from fine to coarse: the E series of preferred
-// numbers (IEC 60063), then 1-2-5.
-func decadeSteps() [][]float64 {
-	return [][]float64{
+// steps are the edges of rows within one decade.
+type steps []float64
+
+// The E series of preferred numbers (IEC 60063), from fine to coarse, then 1-2-5 and whole decades.
+func allSteps() []steps {
+	return []steps{
+		{1, 1.1, 1.2, 1.3, 1.5, 1.6, 1.8, 2, 2.2, 2.4, 2.7, 3, 3.3, 3.6, 3.9, 4.3, 4.7, 5.1, 5.6, 6.2, 6.8, 7.5, 8.2, 9.1},
 		{1, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 3.9, 4.7, 5.6, 6.8, 8.2},
 		{1, 1.5, 2.2, 3.3, 4.7, 6.8},
 		{1, 2, 5},
@@ -18,30 +21,62 @@ func decadeSteps() [][]float64 {
 	}
 }
 
+// edges returns the edges from the one at or below low up to high, in ns.
+func (s steps) edges(low, high float64) []float64 {
+	var edges []float64
+	for decade := 1.0; decade <= high; decade *= 10 {
+		for _, step := range s {
+			edge := math.Round(step*decade*10) / 10 // 4.7*10 is 47.0000001
+			if edge > high {
+				break
+			}
+			if edge <= low {
+				edges = edges[:0] // a lower one is not needed
+			}
+			edges = append(edges, edge)
+		}
+	}
+	if len(edges) == 0 || edges[0] > low {
+		edges = append([]float64{0}, edges...)
+	}
+	return edges
+}
+
 // mostRows is how many rows a histogram may have.
 const mostRows = 20
 
-// edges returns the lower edges, in ns, of logarithmically spaced rows that cover low..high: the finest
-// spacing that needs no more than mostRows.
-func edges(low, high int64) []float64 {
+// apart is how far the rows of a tail keep from those of the middle.
+const apart = 1.2
+
+// scope is what the rows of a histogram have to cover: low to high, of which from to to, where most samples
+// lie, deserves the finer rows.
+type scope struct{ low, from, to, high float64 }
+
+// rows returns the lower edges of logarithmically spaced rows: the finest in the middle that make no more
+// than mostRows together with coarse ones for the tails.
+func (s scope) rows() []float64 {
+	all := allSteps()
 	var rows []float64
-	for _, steps := range decadeSteps() {
-		rows = rows[:0]
-		var below float64
-		for decade := 1.0; decade <= float64(high); decade *= 10 {
-			for _, step := range steps {
-				// Decimal steps are not exact in binary: 4.7*10 is 47.0000001.
-				switch edge := math.Round(step*decade*10) / 10; {
-				case edge <= float64(low):
-					below = edge
-				case edge <= float64(high):
+	for _, tails := range all[len(all)-2:] {
+		for _, middle := range all {
+			rows = rows[:0]
+			fine := middle.edges(s.from, s.to)
+			if s.low < fine[0] {
+				for i, edge := range tails.edges(s.low, fine[0]) {
+					if edge < fine[0] && (i == 0 || edge*apart < fine[0]) {
+						rows = append(rows, edge)
+					}
+				}
+			}
+			rows = append(rows, fine...)
+			for _, edge := range tails.edges(s.to, s.high) {
+				if edge > apart*rows[len(rows)-1] {
 					rows = append(rows, edge)
 				}
 			}
-		}
-		rows = append([]float64{below}, rows...)
-		if len(rows) <= mostRows {
-			break
+			if len(rows) <= mostRows {
+				return rows
+			}
 		}
 	}
 	return rows
@@ -67,14 +102,30 @@ type column struct {
 	latency *report.Latency
 }
 
+// scopeOf spans all columns; the middle reaches from the lowest 1st to the highest 99th percentile.
+func scopeOf(columns []column) scope {
+	s := scope{low: math.Inf(1), from: math.Inf(1)}
+	for _, c := range columns {
+		l := c.latency
+		from, to := l.MinNS, l.MaxNS
+		for _, p := range l.Percentiles {
+			switch p.Percent {
+			case 1:
+				from = p.ValueNS
+			case 99:
+				to = p.ValueNS
+			}
+		}
+		s.low, s.high = min(s.low, float64(l.MinNS)), max(s.high, float64(l.MaxNS))
+		s.from, s.to = min(s.from, float64(from)), max(s.to, float64(to))
+	}
+	return s
+}
+
 // histogram draws the distributions side by side over common rows. Bars are linear in the count; whatever
 // is not empty shows at least a dot.
 func (p *page) histogram(columns []column) error {
-	low, high := int64(math.MaxInt64), int64(0)
-	for _, c := range columns {
-		low, high = min(low, c.latency.MinNS), max(high, c.latency.MaxNS)
-	}
-	rows := edges(low, high)
+	rows := scopeOf(columns).rows()
 	counts := make([][]int64, len(columns))
 	for i, c := range columns {
 		buckets, err := c.latency.Buckets()
