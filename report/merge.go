@@ -210,7 +210,7 @@ func MergeLatencies(parts []*Latency) (*Latency, error) {
 // Rates summarises the full windows of a series in one direction. The last window is left out when it is
 // shorter than the one before it: a rate over 3 ms says nothing about a window of 500.
 func Rates(series []Interval, d workloads.Direction) (iops, bw Rate) {
-	if n := len(series); n > 1 && series[n-1].LengthS < series[n-2].LengthS {
+	if n := len(series); n > 1 && series[n-1].LengthNS < series[n-2].LengthNS {
 		series = series[:n-1]
 	}
 	var ios, bytes []float64
@@ -220,7 +220,7 @@ func Rates(series []Interval, d workloads.Direction) (iops, bw Rate) {
 			bytes = append(bytes, s.BW)
 		}
 	}
-	return rateOf(ios), rateOf(bytes)
+	return RateOf(ios), RateOf(bytes)
 }
 
 // Dir returns the window's direction d, or nil.
@@ -235,7 +235,8 @@ func (i *Interval) Dir(d workloads.Direction) *IntervalStat {
 	}
 }
 
-func rateOf(samples []float64) Rate {
+// RateOf summarises samples; without any it is zero.
+func RateOf(samples []float64) Rate {
 	if len(samples) == 0 {
 		return Rate{}
 	}

@@ -379,8 +379,8 @@ func TestMergeTellsOfDamagedHistograms(t *testing.T) {
 
 func TestRatesLeaveOutThePartialWindow(t *testing.T) {
 	var series []report.Interval
-	for i, length := range []float64{0.5, 0.5, 0.5, 0.1} {
-		series = append(series, report.Interval{LengthS: length, Read: &report.IntervalStat{IOPS: float64(10 + i), BW: 5}})
+	for i, length := range []int64{5e8, 5e8, 5e8, 1e8} {
+		series = append(series, report.Interval{LengthNS: length, Read: &report.IntervalStat{IOPS: float64(10 + i), BW: 5}})
 	}
 	iops, bw := report.Rates(series, workloads.Read)
 	if want := (report.Rate{Min: 10, Max: 12, Mean: 11, Stddev: 1, N: 3}); iops != want {

@@ -341,12 +341,12 @@ type Worker struct {
 // Interval is one window of a job's series, all workers together. Windows are aligned to the start of the
 // measured window.
 type Interval struct {
-	StartNS int64         `json:"start_ns"` // from the start of the job's measured window
-	LengthS float64       `json:"length_s"` // shorter than interval_ns only for the last
-	Read    *IntervalStat `json:"read"`
-	Write   *IntervalStat `json:"write"`
-	Trim    *IntervalStat `json:"trim"`
-	Partial bool          `json:"partial"` // not every worker reported for the whole window
+	StartNS  int64         `json:"start_ns"`  // from the start of the job's measured window
+	LengthNS int64         `json:"length_ns"` // shorter than interval_ns only for the last
+	Read     *IntervalStat `json:"read"`
+	Write    *IntervalStat `json:"write"`
+	Trim     *IntervalStat `json:"trim"`
+	Partial  bool          `json:"partial"` // not every worker reported for the whole window
 }
 
 // IntervalStat is one direction in one window; latencies are completion latencies of the window alone.

@@ -23,6 +23,7 @@ const (
 	Libaio = "libaio"
 	Uring  = "io_uring"
 	Auto   = "auto"
+	Nop    = "io_uring no-op" // not for jobs: no I/O, to find the loop's own ceiling
 )
 
 // Names lists what --ioengine takes, synonyms last.
@@ -169,14 +170,21 @@ func Open(name string, c engine.Config, targets []*target.Target) (Queue, error)
 			return Queue{}, environment(name, err)
 		}
 		return Queue{q, q.Features()}, nil
-	case Uring:
-		q, err := uring.New(c, targets)
+	case Uring, Nop:
+		q, err := newRing(name, c, targets)
 		if err != nil {
-			return Queue{}, environment(name, err)
+			return Queue{}, environment(Uring, err)
 		}
 		return Queue{q, q.Features()}, nil
 	}
 	return Queue{}, fmt.Errorf("no engine %q", name)
+}
+
+func newRing(name string, c engine.Config, targets []*target.Target) (*uring.Queue, error) {
+	if name == Nop {
+		return uring.NewNop(c)
+	}
+	return uring.New(c, targets)
 }
 
 func environment(name string, err error) error {

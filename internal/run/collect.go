@@ -15,6 +15,7 @@ type totals struct {
 	rampIOs               [5]uint64     // done outside the measured window, for the comparison with the kernel
 	rampBytes             [5]uint64
 	arrivals, late        uint64
+	iops, bw              [3][]float64 // per whole window, by direction
 }
 
 type opTotals struct {
@@ -66,6 +67,14 @@ func (t *totals) add(w *window) {
 		}
 		if from.response != nil {
 			to.response.Add(from.response)
+		}
+	}
+	if length := w.end - w.start; length >= int64(Interval)*9/10 {
+		for d := range t.iops {
+			if t.ops[d].clat != nil {
+				t.iops[d] = append(t.iops[d], float64(w.ops[d].ios)*1e9/float64(length))
+				t.bw[d] = append(t.bw[d], float64(w.ops[d].bytes)*1e9/float64(length))
+			}
 		}
 	}
 	t.arrivals += w.arrivals
@@ -170,7 +179,7 @@ func (s *series) close(all bool) []report.Interval {
 
 // interval makes the report of one window.
 func (w *seriesWindow) interval(start, length int64, workers int) report.Interval {
-	iv := report.Interval{StartNS: start, LengthS: float64(length) / 1e9, Partial: w.partial || w.reports < workers}
+	iv := report.Interval{StartNS: start, LengthNS: length, Partial: w.partial || w.reports < workers}
 	for d, into := range []**report.IntervalStat{&iv.Read, &iv.Write, &iv.Trim} {
 		o := &w.ops[d]
 		if o.clat == nil {
@@ -189,14 +198,14 @@ func (w *seriesWindow) interval(start, length int64, workers int) report.Interva
 // their own would show a rate that never was. Its percentiles stay what they were.
 func (s *series) extend(w *seriesWindow, length int64) {
 	last := &s.closed[len(s.closed)-1]
-	last.LengthS += float64(length) / 1e9
+	last.LengthNS += length
 	for d, st := range []*report.IntervalStat{last.Read, last.Write, last.Trim} {
 		if o := &w.ops[d]; st != nil && o.clat != nil {
 			st.IOs += int64(o.ios)
 			st.Bytes += int64(o.bytes)
 			st.Errors += int64(o.errors)
 			st.MaxNS = max(st.MaxNS, o.clat.Max())
-			st.IOPS, st.BW = float64(st.IOs)/last.LengthS, float64(st.Bytes)/last.LengthS
+			st.IOPS, st.BW = float64(st.IOs)*1e9/float64(last.LengthNS), float64(st.Bytes)*1e9/float64(last.LengthNS)
 		}
 	}
 }
@@ -222,6 +231,7 @@ func (t *totals) stats(w *worker, startedAt int64) report.Stats {
 			IOs: int64(o.ios), Bytes: int64(o.bytes), Issued: int64(o.ios + o.errors), Short: int64(o.short), Errors: int64(o.errors),
 			RuntimeNS: runtime, IOPS: float64(o.ios) * 1e9 / float64(runtime), BW: float64(o.bytes) * 1e9 / float64(runtime),
 			Slat: latency(o.slat), Clat: latency(o.clat), Lat: latency(firstOf(o.lat, o.clat)), Response: latency(o.response),
+			IOPSRate: report.RateOf(t.iops[d]), BWRate: report.RateOf(t.bw[d]),
 		}
 	}
 	st.Sync = t.syncStats()

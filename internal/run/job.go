@@ -258,6 +258,12 @@ func (c *conductor) assign(j *jobRun, w *worker, clone int) error {
 				"use --ioengine=io_uring or libaio, or more --numjobs")
 		}
 	}
+	if (s.RW == workloads.RWTrimWrite || s.RW == workloads.RWRandTrimWrite) && j.depth > 1 {
+		j.depth = 1
+		if clone == 0 {
+			j.decide("iodepth", "1", "a block is written only after its trim has completed")
+		}
+	}
 	var files []pattern.File
 	for i, t := range w.targets {
 		low, high, err := workloads.FileRegion(s, clone, i, t.SizeBytes())

@@ -93,6 +93,11 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	defer c.closeTargets()
 	c.jobs = arrange(plan.Jobs)
 	for _, j := range c.jobs {
+		if err := unsupported(j.spec); err != nil {
+			return nil, err
+		}
+	}
+	for _, j := range c.jobs {
 		j.seed = seedOf(j.spec)
 		if err := c.open(ctx, j); err != nil {
 			return nil, err

@@ -58,7 +58,7 @@ func Small() *report.Result {
 		Jobs: []report.Job{{
 			Name: "small", Spec: report.Spec{RW: "randread", Targets: []int{0}, Engine: "psync", IODepth: 1, NumJobs: 1},
 			Stats: stats, Workers: []report.Worker{{HCTX: 3, Stats: stats}},
-			Series: []report.Interval{{LengthS: 1, Read: &report.IntervalStat{IOs: 3, IOPS: 3}}},
+			Series: []report.Interval{{LengthNS: 1e9, Read: &report.IntervalStat{IOs: 3, IOPS: 3}}},
 		}},
 	}
 }
@@ -325,9 +325,9 @@ func rate(samples []float64) report.Rate {
 func series(workers []report.Worker) []report.Interval {
 	var all []report.Interval
 	for i := range 21 {
-		v := report.Interval{StartNS: int64(i) * int64(Window), LengthS: Window.Seconds()}
+		v := report.Interval{StartNS: int64(i) * int64(Window), LengthNS: int64(Window)}
 		if i == 20 {
-			v.LengthS, v.Partial = 0.003, true
+			v.LengthNS, v.Partial = 3e6, true
 		}
 		for d, into := range []**report.IntervalStat{&v.Read, &v.Write, &v.Trim} {
 			for w := range workers {
@@ -339,10 +339,10 @@ func series(workers []report.Worker) []report.Interval {
 					*into = &report.IntervalStat{}
 				}
 				p := *into
-				p.IOs += int64(s.IOPS * wave(i) * v.LengthS)
-				p.Bytes += int64(s.BW * wave(i) * v.LengthS)
-				p.IOPS = float64(p.IOs) / v.LengthS
-				p.BW = float64(p.Bytes) / v.LengthS
+				p.IOs += int64(s.IOPS * wave(i) * float64(v.LengthNS) / 1e9)
+				p.Bytes += int64(s.BW * wave(i) * float64(v.LengthNS) / 1e9)
+				p.IOPS = float64(p.IOs) * 1e9 / float64(v.LengthNS)
+				p.BW = float64(p.Bytes) * 1e9 / float64(v.LengthNS)
 				p.MeanNS = s.Clat.MeanNS
 				p.P50NS, _ = s.Clat.Value(50)
 				p.P99NS, _ = s.Clat.Value(99)
