@@ -23,7 +23,8 @@ func job(rw workloads.RW, process string) *workloads.Job {
 func started(tb interface {
 	Helper()
 	Fatal(args ...any)
-}, j *workloads.Job, clone int, seed uint64, now int64) *Pacer {
+}, j *workloads.Job, clone int, seed uint64, now int64,
+) *Pacer {
 	tb.Helper()
 	p, ok := New(j, clone, seed)
 	if !ok {

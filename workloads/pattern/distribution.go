@@ -156,14 +156,14 @@ func parseExtent(text string, bytes bool) (float64, error) {
 	return v * unit, err
 }
 
-// distribution draws numbers below n that are not equally likely: a spec applied to n blocks. It is not
-// changed by drawing, except for sequence and normal, which therefore belong to one region.
+// distribution draws numbers below n that are not equally likely: a spec applied to n blocks.
 type distribution struct {
 	shape   shape
 	n       uint64
 	zipf    *zipf
 	power   float64     // pareto: a uniform u becomes u^power
 	scatter permutation // which block has which rank: hot blocks lie apart
+	head    []uint64    // the blocks of zipf's first ranks, which are most of what is drawn
 	shift   uint64      // blocks, modulo n: puts the hottest one in the centre
 	normal  *rand.Rand
 	mean    float64
@@ -192,6 +192,11 @@ func newDistribution(s *spec, n, unit uint64, stride bool, rng *wyrand) (*distri
 		if s.centre >= 0 {
 			centre := min(uint64(s.centre*float64(n)), n-1)
 			d.shift = (centre + n - d.scattered(0)) % n
+		}
+		if d.zipf != nil {
+			for rank := range d.zipf.head {
+				d.head = append(d.head, d.place(uint64(rank)))
+			}
 		}
 	case normal:
 		source := newWyrand(rng.next())
@@ -227,7 +232,11 @@ func newDistribution(s *spec, n, unit uint64, stride bool, rng *wyrand) (*distri
 func (d *distribution) draw(rng *wyrand) uint64 {
 	switch d.shape {
 	case zipfian:
-		return d.place(d.zipf.draw(rng))
+		rank := d.zipf.draw(rng)
+		if rank < uint64(len(d.head)) {
+			return d.head[rank]
+		}
+		return d.place(rank)
 	case pareto:
 		return d.place(min(uint64(float64(d.n)*math.Exp(d.power*math.Log(1-rng.float()))), d.n-1))
 	case normal:
