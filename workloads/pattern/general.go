@@ -62,7 +62,7 @@ type run struct {
 func newGeneral(c *Config) (*general, error) {
 	j := c.Job
 	g := &general{
-		mix: newMix(j), rng: newWyrand(c.Seed, uint64(c.Clone)), directed: c.Directed,
+		mix: newMix(j, c.Directed), rng: newWyrand(c.Seed, uint64(c.Clone)), directed: c.Directed,
 		random: j.RW.Random(), run: 1, identical: j.Sequencer == "identical", seqRand: j.BSIsSeqRand,
 	}
 	if g.random {
