@@ -161,10 +161,10 @@ type distribution struct {
 	shape   shape
 	n       uint64
 	zipf    *zipf
-	power   float64     // pareto: a uniform u becomes u^power
-	scatter permutation // which block has which rank: hot blocks lie apart
-	head    []uint64    // the blocks of zipf's first ranks, which are most of what is drawn
-	shift   uint64      // blocks, modulo n: puts the hottest one in the centre
+	power   float64  // pareto: a uniform u becomes u^power
+	scatter scatter  // which block has which rank: hot blocks lie apart
+	head    []uint64 // the blocks of zipf's first ranks, which are most of what is drawn
+	shift   uint64   // blocks, modulo n: puts the hottest one in the centre
 	normal  *rand.Rand
 	mean    float64
 	stddev  float64
@@ -188,10 +188,10 @@ func newDistribution(s *spec, n, unit uint64, stride bool, rng *wyrand) (*distri
 			// h of the blocks get 1-h of the accesses: P(rank < x n) = x^(log(1-h)/log h).
 			d.power = math.Log(s.param) / math.Log(1-s.param)
 		}
-		d.scatter = newPermutation(n, rng)
+		d.scatter = newScatter(n, rng)
 		if s.centre >= 0 {
 			centre := min(uint64(s.centre*float64(n)), n-1)
-			d.shift = (centre + n - d.scattered(0)) % n
+			d.shift = (centre + n - d.scatter.at(0)) % n
 		}
 		if d.zipf != nil {
 			for rank := range d.zipf.head {
@@ -265,18 +265,9 @@ func (d *distribution) draw(rng *wyrand) uint64 {
 
 // place returns the block of a rank.
 func (d *distribution) place(rank uint64) uint64 {
-	block := d.scattered(rank) + d.shift
+	block := d.scatter.at(rank) + d.shift
 	if block >= d.n {
 		block -= d.n
-	}
-	return block
-}
-
-// scattered walks the permutation's cycle until it is back below n: a bijection of the numbers below n.
-func (d *distribution) scattered(rank uint64) uint64 {
-	block := d.scatter.at(rank)
-	for block >= d.n {
-		block = d.scatter.at(block)
 	}
 	return block
 }
