@@ -15,7 +15,9 @@ import (
 //
 // A block takes one byte. A region of more than 2^26 blocks (256 GiB in blocks of 4 KiB) would take more
 // than 64 MiB: there neighbouring blocks share a byte, which still keeps I/Os apart, but does not tell
-// generations; blocks are then checked against their own headers only ([Ledger.Exact]).
+// generations; blocks that carry a header are then checked against that only ([Ledger.Exact]).
+//
+// A nil Ledger stands for what an earlier run wrote: every block should carry a header.
 type Ledger struct {
 	low, high int64
 	block     int64
@@ -32,6 +34,7 @@ const (
 	unwritten   = 0   // nothing is known to have been written
 	generations = 125 // the generations are 1..generations, in a circle
 	trimmed     = 126
+	touched     = 1   // of a cell of several blocks: one of them was written
 	unknown     = 127 // a write failed, and left the old data, the new, or some of both
 )
 
@@ -48,6 +51,7 @@ const (
 	Unknown   State = iota // anything: it was not written by this job, or a write of it failed
 	Written                // a write of it was acknowledged
 	Discarded              // a trim of it was acknowledged
+	Perhaps                // it or a neighbour was written: when it carries a header, that has to be right
 )
 
 // NewLedger returns the ledger of the bytes low..high in blocks of block bytes, of which every I/O has to
@@ -144,7 +148,7 @@ func (l *Ledger) settle(offset int64, length uint32, f func(uint8) (uint8, bool)
 		if l.Exact() {
 			l.update(i, f)
 		} else {
-			l.update(i, free)
+			l.update(i, func(uint8) (uint8, bool) { return touched, true })
 		}
 	}
 }
@@ -160,7 +164,7 @@ func following(cell uint8) uint8 {
 // Next returns the generation that a write of the block at offset will have; the caller holds the block. It
 // is 0 where generations are not known.
 func (l *Ledger) Next(offset int64) uint8 {
-	if !l.Exact() {
+	if l == nil || !l.Exact() {
 		return 0
 	}
 	i, _ := l.cells(offset, 1)
@@ -169,18 +173,44 @@ func (l *Ledger) Next(offset int64) uint8 {
 
 // Expect returns what the block at offset should hold; the caller holds the block, or no I/O is going on.
 func (l *Ledger) Expect(offset int64) Expected {
-	if !l.Exact() {
-		return Expected{}
+	if l == nil {
+		return Expected{State: Written}
 	}
 	i, _ := l.cells(offset, 1)
-	switch c := l.cell(i) &^ busy; c {
-	case unwritten, unknown:
+	return l.expect(i)
+}
+
+func (l *Ledger) expect(i int64) Expected {
+	switch c := l.cell(i) &^ busy; {
+	case c == unwritten || c == unknown:
 		return Expected{}
-	case trimmed:
+	case !l.Exact():
+		return Expected{State: Perhaps}
+	case c == trimmed:
 		return Expected{State: Discarded}
 	default:
 		return Expected{State: Written, Generation: c}
 	}
+}
+
+// Known returns the first blocks at or behind offset, at most so many bytes of them but at least one, of
+// which something is expected: what is to be read back when a job verifies what it wrote. It returns false
+// when there are no more.
+func (l *Ledger) Known(offset int64, most uint32) (at int64, length uint32, ok bool) {
+	end := (l.high - l.low + l.block - 1) / l.block
+	from := (max(offset, l.low) - l.low + l.block - 1) / l.block
+	for from < end && l.expect(from>>l.shift).State == Unknown {
+		from = (from>>l.shift + 1) << l.shift
+	}
+	if from >= end {
+		return 0, 0, false
+	}
+	to := from + 1
+	for to < end && (to+1-from)*l.block <= int64(most) && l.expect(to>>l.shift).State != Unknown {
+		to++
+	}
+	at = l.low + from*l.block
+	return at, uint32(min((to-from)*l.block, l.high-at)), true
 }
 
 // stateMagic begins a saved ledger; the last byte is the format's version.

@@ -361,9 +361,79 @@ func TestHugeLedgerStaysSmallAndKeepsIOsApart(t *testing.T) {
 		t.Error("a generation is claimed")
 	}
 	l.Wrote(last, block, true)
-	if !l.Acquire(last, block) || l.Expect(last) != (Expected{}) {
+	if !l.Acquire(last, block) || l.Expect(last) != (Expected{State: Perhaps}) {
 		t.Error("the block was not given back")
 	}
+	at, length, ok := l.Known(0, 2*block)
+	if !ok || at > last || at < last-1<<20 || length != 2*block {
+		t.Errorf("known are %d bytes at %d, %v", length, at, ok)
+	}
+	if _, _, ok := l.Known(last+1, block); ok {
+		t.Error("something is known behind the region")
+	}
+}
+
+func TestBlocksPerhapsWritten(t *testing.T) {
+	d := newDisk(t, workloads.Verify{Method: "crc32c"}, 2)
+	d.write(1, 1)
+	want := Expected{State: Perhaps}
+	if m := d.verifier.CheckBlock(d.data[:block], 0, want); m != nil {
+		t.Errorf("a block without header: %v", m)
+	}
+	if m := d.verifier.CheckBlock(d.data[block:], block, want); m != nil {
+		t.Errorf("a sound block: %v", m)
+	}
+	if m := d.verifier.CheckBlock(d.data[block:], 0, want); m == nil || m.Fault != Misdirected {
+		t.Errorf("a block of another offset: %v", m)
+	}
+	d.data[block+2000]++
+	if m := d.verifier.CheckBlock(d.data[block:], block, want); m == nil || m.Fault != Corrupted || m.First != 2000 {
+		t.Errorf("a corrupted block: %v", m)
+	}
+}
+
+func TestWithoutLedgerEveryBlockIsChecked(t *testing.T) {
+	d := newDisk(t, workloads.Verify{Method: "crc32c"}, 3)
+	d.verifier.Fill(d.data, 0, nil)
+	if m := d.verifier.Check(d.data, 0, nil); m != nil {
+		t.Errorf("sound blocks: %v", m)
+	}
+	clear(d.data[block:])
+	if m := d.verifier.Check(d.data, 0, nil); m == nil || m.Fault != Zeroed || m.Offset != block {
+		t.Errorf("got %v", m)
+	}
+}
+
+func TestKnownWalksWhatWasWritten(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		const low, blocks = 1024, 40
+		l, err := NewLedger(low, low+blocks*block, block)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		var want, got [blocks]bool
+		for _, b := range rapid.SliceOf(rapid.IntRange(0, blocks-1)).Draw(rt, "written") {
+			want[b] = true
+			l.Acquire(low+int64(b)*block, block)
+			l.Wrote(low+int64(b)*block, block, true)
+		}
+		most := rapid.Uint32Range(1, 6).Draw(rt, "most") * block
+		for offset := int64(0); ; {
+			at, length, ok := l.Known(offset, most)
+			if !ok {
+				break
+			}
+			if at < offset || length == 0 || length > most || length%block != 0 {
+				rt.Fatalf("from %d on: %d bytes at %d", offset, length, at)
+			}
+			for offset = at; offset < at+int64(length); offset += block {
+				got[(offset-low)/block] = true
+			}
+		}
+		if got != want {
+			rt.Fatalf("walked %v, written %v", got, want)
+		}
+	})
 }
 
 func TestLedgerSurvivesSaving(t *testing.T) {

@@ -34,11 +34,12 @@ func New(job *workloads.Job, clone int, seed uint64) (*Pacer, bool) {
 	p := &Pacer{isPaced: true}
 	switch job.RW {
 	case workloads.RWReadWrite, workloads.RWRandRW:
-		p.directed = true
-		for _, d := range [...]workloads.Direction{workloads.Read, workloads.Write} {
-			if s, ok := newStream(job, d); ok {
+		reads, writes := job.MixReadPercent > 0, job.MixReadPercent < 100
+		p.directed = reads && writes
+		for d, present := range [...]bool{workloads.Read: reads, workloads.Write: writes} {
+			if s, ok := newStream(job, workloads.Direction(d)); ok && present {
 				p.streams = append(p.streams, s)
-			} else {
+			} else if present {
 				p.unpaced, p.isPaced = uint8(d), false
 			}
 		}

@@ -156,15 +156,15 @@ func parseExtent(text string, bytes bool) (float64, error) {
 	return v * unit, err
 }
 
-// distribution draws numbers below n that are not equally likely: a spec applied to n blocks. It is not
-// changed by drawing, except for sequence and normal, which therefore belong to one region.
+// distribution draws numbers below n that are not equally likely: a spec applied to n blocks.
 type distribution struct {
 	shape   shape
 	n       uint64
 	zipf    *zipf
-	power   float64     // pareto: a uniform u becomes u^power
-	scatter permutation // which block has which rank: hot blocks lie apart
-	shift   uint64      // blocks, modulo n: puts the hottest one in the centre
+	power   float64  // pareto: a uniform u becomes u^power
+	scatter scatter  // which block has which rank: hot blocks lie apart
+	head    []uint64 // the blocks of zipf's first ranks, which are most of what is drawn
+	shift   uint64   // blocks, modulo n: puts the hottest one in the centre
 	normal  *rand.Rand
 	mean    float64
 	stddev  float64
@@ -188,10 +188,15 @@ func newDistribution(s *spec, n, unit uint64, stride bool, rng *wyrand) (*distri
 			// h of the blocks get 1-h of the accesses: P(rank < x n) = x^(log(1-h)/log h).
 			d.power = math.Log(s.param) / math.Log(1-s.param)
 		}
-		d.scatter = newPermutation(n, rng)
+		d.scatter = newScatter(n, rng)
 		if s.centre >= 0 {
 			centre := min(uint64(s.centre*float64(n)), n-1)
-			d.shift = (centre + n - d.scattered(0)) % n
+			d.shift = (centre + n - d.scatter.at(0)) % n
+		}
+		if d.zipf != nil {
+			for rank := range d.zipf.head {
+				d.head = append(d.head, d.place(uint64(rank)))
+			}
 		}
 	case normal:
 		source := newWyrand(rng.next())
@@ -227,7 +232,11 @@ func newDistribution(s *spec, n, unit uint64, stride bool, rng *wyrand) (*distri
 func (d *distribution) draw(rng *wyrand) uint64 {
 	switch d.shape {
 	case zipfian:
-		return d.place(d.zipf.draw(rng))
+		rank := d.zipf.draw(rng)
+		if rank < uint64(len(d.head)) {
+			return d.head[rank]
+		}
+		return d.place(rank)
 	case pareto:
 		return d.place(min(uint64(float64(d.n)*math.Exp(d.power*math.Log(1-rng.float()))), d.n-1))
 	case normal:
@@ -256,18 +265,9 @@ func (d *distribution) draw(rng *wyrand) uint64 {
 
 // place returns the block of a rank.
 func (d *distribution) place(rank uint64) uint64 {
-	block := d.scattered(rank) + d.shift
+	block := d.scatter.at(rank) + d.shift
 	if block >= d.n {
 		block -= d.n
-	}
-	return block
-}
-
-// scattered walks the permutation's cycle until it is back below n: a bijection of the numbers below n.
-func (d *distribution) scattered(rank uint64) uint64 {
-	block := d.scatter.at(rank)
-	for block >= d.n {
-		block = d.scatter.at(block)
 	}
 	return block
 }

@@ -32,7 +32,11 @@ func (g *general) specialise() Source {
 	}
 	x := fixed{mix: g.mix, low: f.Low, bs: s.min, blocks: uint64(f.work) / uint64(s.min), left: g.left}
 	if g.bytesLeft != unlimited {
-		x.left = min(x.left, (g.bytesLeft-1)/int64(x.bs)+1)
+		ios := g.bytesLeft / int64(x.bs)
+		if g.bytesLeft%int64(x.bs) > 0 {
+			ios++ // the last one is whole, too
+		}
+		x.left = min(x.left, ios)
 	}
 	switch {
 	case !g.random && g.first == g.second:

@@ -62,7 +62,7 @@ type run struct {
 func newGeneral(c *Config) (*general, error) {
 	j := c.Job
 	g := &general{
-		mix: newMix(j), rng: newWyrand(c.Seed, uint64(c.Clone)), directed: c.Directed,
+		mix: newMix(j, c.Directed), rng: newWyrand(c.Seed, uint64(c.Clone)), directed: c.Directed,
 		random: j.RW.Random(), run: 1, identical: j.Sequencer == "identical", seqRand: j.BSIsSeqRand,
 	}
 	if g.random {
@@ -187,7 +187,7 @@ func (g *general) setRandomness(j *workloads.Job) (specs [workloads.Directions]s
 		// As with fio, blockalign and distributions turn the map off. So do lengths of any number of bytes,
 		// and rows of I/Os of varying length. An LFSR is a map by its nature.
 		g.mapped[op] = (!j.NoRandomMap || j.RandomGenerator == "lfsr") && specs[op].shape == uniform &&
-			s.align == s.min && s.step != 1 && (g.run == 1 || s.fixed())
+			s.align == s.min && s.step != 1 && (g.run == 1 || !g.varying())
 	}
 	return specs, nil
 }
@@ -197,8 +197,8 @@ func (g *general) setFiles(c *Config, specs [workloads.Directions]spec) (total i
 	g.files = make([]fileState, len(c.Files))
 	g.room, g.unit = g.common()
 	type key struct {
-		op uint8
-		n  uint64
+		distribution string
+		n, unit      uint64
 	}
 	tables := map[key]*distribution{}
 	for i := range g.files {
@@ -222,9 +222,9 @@ func (g *general) setFiles(c *Config, specs [workloads.Directions]spec) (total i
 					return 0, fault.Usage("REGION_TOO_SMALL", "raise size or lower blockalign",
 						"job %s: a region of %d bytes holds no block of %d", c.Job.Name, f.High-f.Low, s.align)
 				}
-				// A large table serves all files of one size. What has a state of its own is small.
-				k := key{uint8(op), n}
-				if d, ok := tables[k]; ok && specs[op].shape != normal && specs[op].shape != sequence {
+				// Files of one size share a table, and so do directions; but each has a sequence of its own.
+				k := key{c.Job.Distribution[op], n, uint64(s.align)}
+				if d, ok := tables[k]; ok && specs[op].shape != sequence {
 					f.skew[op] = d
 					continue
 				}

@@ -600,6 +600,7 @@ func TestDirectedMixDoesWhatIsAskedFor(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		j := job(workloads.RWRandRW, 4096)
 		j.TimeBased, j.FsyncEvery = true, rapid.IntRange(0, 3).Draw(t, "fsync")
+		j.MixReadPercent = rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "rwmixread") // does not matter
 		s, err := New(Config{Job: j, Files: []File{{0, 100 * 4096}}, Directed: true})
 		if err != nil {
 			t.Fatal(err)

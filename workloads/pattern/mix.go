@@ -13,8 +13,8 @@ type mix struct {
 	firstUpTo     uint64
 }
 
-// newMix reads rw and rwmixread. The writes of a trimwrite job are made from its trims, see trimWriter.
-func newMix(j *workloads.Job) mix {
+// newMix reads rw and rwmixread; a directed mix has both directions whatever rwmixread says. The writes of a trimwrite job are made from its trims, see trimWriter.
+func newMix(j *workloads.Job, directed bool) mix {
 	switch j.RW {
 	case workloads.RWRead, workloads.RWRandRead:
 		return mix{first: OpRead, second: OpRead}
@@ -22,6 +22,7 @@ func newMix(j *workloads.Job) mix {
 		return mix{first: OpWrite, second: OpWrite}
 	case workloads.RWReadWrite, workloads.RWRandRW:
 		switch {
+		case directed:
 		case j.MixReadPercent >= 100:
 			return mix{first: OpRead, second: OpRead}
 		case j.MixReadPercent <= 0:

@@ -23,7 +23,8 @@ type piece struct {
 }
 
 const (
-	poolPieces   = 4096    // pieces that wait, per file
+	poolPieces   = 4096    // pieces that wait, over all files of a clone
+	poolLeast    = 16      // .. but so many per file, since the choice of files mixes as well
 	poolStart    = 512     // how many must wait before the first is drawn
 	extentPieces = 2       // an extent is this many of the largest I/Os long
 	maxAhead     = 1 << 16 // lengths beyond so many are not balanced
@@ -63,7 +64,7 @@ func (e *extents) take() (from, to int64, ok bool) {
 func newPieces(e *extents, s *sizes, files int) *pieces {
 	return &pieces{
 		extents: e, sizes: s,
-		pool:  make([]piece, 0, max(poolPieces/files, poolStart)),
+		pool:  make([]piece, 0, max(poolPieces/files, poolLeast)),
 		ahead: make([]uint32, min(s.count, maxAhead)),
 	}
 }
@@ -80,7 +81,7 @@ func (p *pieces) take(rng *wyrand) (piece, bool) {
 	for range 2 {
 		p.cut(rng)
 	}
-	for len(p.pool) < poolStart && p.cut(rng) {
+	for len(p.pool) < min(poolStart, cap(p.pool)) && p.cut(rng) {
 	}
 	if len(p.pool) == 0 {
 		return piece{}, false
