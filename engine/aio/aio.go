@@ -75,14 +75,11 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 		q.batch = append(q.batch, b)
 	}
 	for sent := 0; sent < len(q.batch); {
-		n, err := q.ctx.Submit(q.batch[sent:])
-		var errno syscall.Errno
+		n, errno := q.ctx.Submit(q.batch[sent:])
 		switch {
-		case errors.As(err, &errno): // the first of them is refused; the rest may pass
+		case errno != 0: // the first of them is refused; the rest may pass
 			q.early.Add(engine.Completion{Slot: uint32(q.batch[sent].Data), Result: -int32(errno)})
 			n = 1
-		case err != nil:
-			return sent, err
 		case n == 0: // full: as if the requests that are left had never been given
 			return len(reqs) - (len(q.batch) - sent), nil
 		}

@@ -374,7 +374,7 @@ func TestHugeLedgerStaysSmallAndKeepsIOsApart(t *testing.T) {
 }
 
 func TestBlocksPerhapsWritten(t *testing.T) {
-	d := newDisk(t, workloads.Verify{Method: "crc32c"}, 2)
+	d := newDisk(t, workloads.Verify{Kind: "crc32c"}, 2)
 	d.write(1, 1)
 	want := Expected{State: Perhaps}
 	if m := d.verifier.CheckBlock(d.data[:block], 0, want); m != nil {
@@ -393,7 +393,7 @@ func TestBlocksPerhapsWritten(t *testing.T) {
 }
 
 func TestWithoutLedgerEveryBlockIsChecked(t *testing.T) {
-	d := newDisk(t, workloads.Verify{Method: "crc32c"}, 3)
+	d := newDisk(t, workloads.Verify{Kind: "crc32c"}, 3)
 	d.verifier.Fill(d.data, 0, nil)
 	if m := d.verifier.Check(d.data, 0, nil); m != nil {
 		t.Errorf("sound blocks: %v", m)

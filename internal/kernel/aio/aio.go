@@ -98,19 +98,20 @@ func New(depth int) (*Context, error) {
 func (c *Context) UserReap() bool { return c.ring != nil }
 
 // Submit passes requests to the kernel and returns how many it took; 0 without an error when the context
-// is full. The pointed-to control blocks must stay in place only during the call.
-func (c *Context) Submit(cbs []*IOCB) (int, error) {
+// is full. An error is the kernel's answer to the first of them alone. The pointed-to control blocks must
+// stay in place only during the call.
+func (c *Context) Submit(cbs []*IOCB) (int, syscall.Errno) {
 	for {
 		c.SubmitCalls++
 		n, _, errno := syscall.Syscall(unix.SYS_IO_SUBMIT, c.id, uintptr(len(cbs)), uintptr(unsafe.Pointer(unsafe.SliceData(cbs))))
 		runtime.KeepAlive(cbs)
 		switch errno {
 		case 0:
-			return int(n), nil
+			return int(n), 0
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
-			return 0, nil
+			return 0, 0
 		}
 		return 0, errno
 	}

@@ -59,8 +59,8 @@ func TestWrittenBlocksAreReadBack(t *testing.T) {
 				Buf: mem.Address(pass.buf[i*size:]), NBytes: size, Offset: int64(i) * size,
 			}
 		}
-		if n, err := c.Submit(cbs); err != nil || n != blocks {
-			t.Fatalf("submitted %d of %d: %v", n, blocks, err)
+		if n, errno := c.Submit(cbs); errno != 0 || n != blocks {
+			t.Fatalf("submitted %d of %d: %v", n, blocks, errno)
 		}
 		events, seen := make([]Event, blocks), 0
 		for got := 0; got < blocks; {

@@ -1,0 +1,173 @@
+package shared
+
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/engine/lock"
+)
+
+// slowQueue finishes requests in the order they came, some time after they were submitted, as a device does.
+// One thread may submit while another reaps.
+type slowQueue struct {
+	t        *testing.T
+	work     chan engine.Completion
+	inSubmit atomic.Int32
+	inReap   atomic.Int32
+}
+
+func (q *slowQueue) Submit(reqs []engine.Request) (int, error) {
+	if q.inSubmit.Add(1) != 1 {
+		q.t.Error("two threads are in Submit")
+	}
+	for _, r := range reqs {
+		q.work <- engine.Completion{Slot: r.Slot, Result: int32(r.Length)}
+	}
+	q.inSubmit.Add(-1)
+	return len(reqs), nil
+}
+
+func (q *slowQueue) Reap(done []engine.Completion, min int, _ time.Duration) (int, error) {
+	if q.inReap.Add(1) != 1 {
+		q.t.Error("two threads are in Reap")
+	}
+	defer q.inReap.Add(-1)
+	n := 0
+	for n < len(done) {
+		if n >= min {
+			select {
+			case done[n] = <-q.work:
+				n++
+				continue
+			default:
+				return n, nil
+			}
+		}
+		done[n] = <-q.work
+		n++
+	}
+	return n, nil
+}
+
+func (q *slowQueue) Counters() engine.Counters { return engine.Counters{Syscalls: 1} }
+func (q *slowQueue) Close() error              { return nil }
+
+// Every member gets back exactly its own requests, however the lead changes hands, and nobody is left
+// waiting.
+func TestEveryMemberGetsItsOwn(t *testing.T) {
+	for _, kind := range lock.Names() {
+		t.Run(kind, func(t *testing.T) {
+			const members, depth, turns = 3, 4, 200
+			inner := &slowQueue{t: t, work: make(chan engine.Completion, members*depth)}
+			clock := time.Now()
+			q, err := New(Options{
+				Lock: kind, Members: members, Config: engine.Config{Depth: depth, BlockBytes: 512}, StateDir: t.TempDir(),
+				Now:  func() int64 { return int64(time.Since(clock)) },
+				Open: func(engine.Config) (engine.Queue, error) { return inner, nil },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer q.Close()
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(members + 2))
+			var all sync.WaitGroup
+			for k := range members {
+				all.Add(1)
+				go func() {
+					defer all.Done()
+					runtime.LockOSThread()
+					m, err := q.Join(k)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					done := make([]engine.Completion, depth)
+					for turn := range turns {
+						n := turn%depth + 1
+						var reqs []engine.Request
+						for s := range uint32(n) {
+							reqs = append(reqs, engine.Request{Slot: s, Length: uint32(1000*k + turn)})
+						}
+						if got, err := m.Submit(reqs); got != n || err != nil {
+							t.Errorf("member %d: submitted %d of %d: %v", k, got, n, err)
+							return
+						}
+						seen := 0
+						for got := 0; got < n; {
+							c, err := m.Reap(done, 1, -1)
+							if err != nil {
+								t.Errorf("member %d: %v", k, err)
+								return
+							}
+							for _, c := range done[:c] {
+								if c.Result != int32(1000*k+turn) || seen>>c.Slot&1 == 1 {
+									t.Errorf("member %d, turn %d: slot %d came back with %d", k, turn, c.Slot, c.Result)
+								}
+								seen |= 1 << c.Slot
+							}
+							got += c
+						}
+					}
+					if c := m.Counters(); c.LockAcquires < 2*turns {
+						t.Errorf("member %d took the lock %d times in %d turns", k, c.LockAcquires, turns)
+					}
+				}()
+			}
+			all.Wait()
+		})
+	}
+}
+
+// A queue that breaks while a member is parked does not leave it waiting.
+func TestABrokenQueueWakesEverybody(t *testing.T) {
+	broken := errors.New("gone")
+	release := make(chan struct{})
+	q, err := New(Options{
+		Lock: "mutex", Members: 2, Config: engine.Config{Depth: 1, BlockBytes: 512}, Now: func() int64 { return 0 },
+		Open: func(engine.Config) (engine.Queue, error) { return &brokenQueue{release: release, err: broken}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	errs := make(chan error, 2)
+	for k := range 2 {
+		go func() {
+			runtime.LockOSThread()
+			m, err := q.Join(k)
+			if err == nil {
+				_, err = m.Reap(make([]engine.Completion, 1), 1, -1)
+			}
+			errs <- err
+		}()
+	}
+	close(release)
+	for range 2 {
+		select {
+		case err := <-errs:
+			if !errors.Is(err, broken) {
+				t.Errorf("got %v, want %v", err, broken)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("a member still waits")
+		}
+	}
+}
+
+type brokenQueue struct {
+	release chan struct{}
+	err     error
+}
+
+func (q *brokenQueue) Submit([]engine.Request) (int, error) { return 0, q.err }
+func (q *brokenQueue) Reap([]engine.Completion, int, time.Duration) (int, error) {
+	<-q.release
+	return 0, q.err
+}
+func (q *brokenQueue) Counters() engine.Counters { return engine.Counters{} }
+func (q *brokenQueue) Close() error              { return nil }
