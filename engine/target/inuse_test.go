@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/blkmeter/blkmeter/internal/testlab"
@@ -238,7 +237,7 @@ func TestDataIsNamedAndGivenUpOnlyByName(t *testing.T) {
 
 func TestReplacedBetweenLookAndOpen(t *testing.T) {
 	path, _ := writeFile(t, 4096)
-	s, err := identify(path, device.ReadInventory(""))
+	s, err := identify(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,6 +245,6 @@ func TestReplacedBetweenLookAndOpen(t *testing.T) {
 	if err := os.Rename(other, path); err != nil {
 		t.Fatal(err)
 	}
-	_, err = new(Opener).open(s, Spec{Path: path}, key{})
+	_, err = new(Opener).open(s, Spec{Path: path})
 	wantFault(t, err, "REFUSED_CHANGED", fault.ExitRefused)
 }
