@@ -2,12 +2,10 @@ package target
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -171,57 +169,6 @@ func TestRemoveDeletesNothingElse(t *testing.T) {
 	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, content) {
 		t.Errorf("a file that the user gave was touched: %v", err)
 	}
-}
-
-func TestScratchIsWrittenAndLeavesNothing(t *testing.T) {
-	dir := t.TempDir()
-	for _, direct := range []bool{false, true} {
-		target, err := Scratch(context.Background(), dir, 3<<20+1, direct)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want := int64(3<<20 + 4096); target.SizeBytes() != want {
-			t.Errorf("size = %d, want %d", target.SizeBytes(), want)
-		}
-		zeros, err := zeroBlocks(target)
-		if err != nil || zeros != 0 {
-			t.Errorf("%d blocks of zeros, %v", zeros, err)
-		}
-		if entries, _ := os.ReadDir(dir); len(entries) != 0 {
-			t.Errorf("%s has %v", dir, entries)
-		}
-		if err := target.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// zeroBlocks counts the 4 KiB blocks of a target that hold nothing but zeros.
-func zeroBlocks(target *Target) (int, error) {
-	data, err := os.ReadFile(filepath.Join("/proc/self/fd", strconv.Itoa(target.FD())))
-	zero, count := make([]byte, 4096), 0
-	for ; len(data) >= 4096; data = data[4096:] {
-		if bytes.Equal(data[:4096], zero) {
-			count++
-		}
-	}
-	return count, err
-}
-
-func TestScratchStopsWhenInterrupted(t *testing.T) {
-	dir := t.TempDir()
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err := Scratch(ctx, dir, 8<<20, false)
-	wantFault(t, err, "INTERRUPTED", fault.ExitInterrupted)
-	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
-		t.Errorf("%s has %v", dir, entries)
-	}
-}
-
-func TestScratchWithoutRoom(t *testing.T) {
-	_, err := Scratch(context.Background(), t.TempDir(), 1<<60, true)
-	wantFault(t, err, "NO_SPACE", fault.ExitUsage)
 }
 
 func TestLoopDeviceIsClaimedAndShared(t *testing.T) {
