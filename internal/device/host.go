@@ -85,8 +85,15 @@ func hypervisor(root Root, guest bool) string {
 	}
 	vendor := root.read("sys/class/dmi/id/sys_vendor") + " " + product
 	for _, known := range []struct{ mark, name string }{
-		{"QEMU", "qemu"}, {"KVM", "kvm"}, {"VMware", "vmware"}, {"VirtualBox", "virtualbox"}, {"Xen", "xen"},
-		{"Microsoft Corporation Virtual", "hyper-v"}, {"Amazon EC2", "amazon"}, {"Google Compute", "google"}, {"Firecracker", "firecracker"},
+		{"QEMU", "qemu"},
+		{"KVM", "kvm"},
+		{"VMware", "vmware"},
+		{"VirtualBox", "virtualbox"},
+		{"Xen", "xen"},
+		{"Microsoft Corporation Virtual", "hyper-v"},
+		{"Amazon EC2", "amazon"},
+		{"Google Compute", "google"},
+		{"Firecracker", "firecracker"},
 	} {
 		if strings.Contains(vendor, known.mark) {
 			return known.name
