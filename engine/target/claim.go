@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 
+	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 )
 
@@ -28,7 +29,7 @@ func (o *Opener) claimDevice(s subject, spec Spec) (*claim, error) {
 	}
 	err = sameAs(file, s)
 	if err == nil {
-		err = o.guard(o.inventory()).consent(s, spec)
+		err = o.agreeAgain(s, spec)
 	}
 	if err == nil {
 		err = refuseReadOnly(file, s)
@@ -42,6 +43,26 @@ func (o *Opener) claimDevice(s subject, spec Spec) (*claim, error) {
 	}
 	o.claims[c.devT] = c
 	return c, nil
+}
+
+// agreeAgain asks the guard once more, now that the device is claimed, and looks for processes that write to
+// it: nothing but their open descriptors shows them.
+func (o *Opener) agreeAgain(s subject, spec Spec) error {
+	inv := o.inventory()
+	if err := o.guard(inv).consent(s, spec); err != nil {
+		return err
+	}
+	n := inv.ByDevT(s.info.Rdev)
+	if n == nil {
+		return nil
+	}
+	writers := inv.Writers(n)
+	if len(writers) == 0 {
+		return nil
+	}
+	w := writers[0]
+	return fault.New(fault.ExitRefused, "REFUSED_IN_USE", "end that process first; --destroy does not lift this",
+		"refused to write to %s: process %d (%s) has it open for writing [found in %s]", s.path, w.PID, w.Command, w.Found)
 }
 
 // refuseReadOnly finds out before the first I/O that the kernel will take no writes.

@@ -248,3 +248,20 @@ func TestReplacedBetweenLookAndOpen(t *testing.T) {
 	_, err = new(Opener).open(s, Spec{Path: path})
 	wantFault(t, err, "REFUSED_CHANGED", fault.ExitRefused)
 }
+
+// A virtual machine has its disk open without an exclusive claim.
+func TestOpenForWritingByAnotherProcess(t *testing.T) {
+	testlab.Require(t, "root")
+	d := testlab.Loop(t, testlab.LoopOptions{Tmpfs: true})
+	part := partition(t, d, 1, 1<<20, 16<<20)
+	t.Run("reading", func(t *testing.T) {
+		testlab.InPrivateNamespace(t, "exec 3<"+d.Path)
+		wantWritable(t, d.Path)
+	})
+	t.Run("writing", func(t *testing.T) {
+		testlab.InPrivateNamespace(t, "exec 3<>"+d.Path)
+		wantInUse(t, d.Path, "has it open for writing")
+		wantInUse(t, part, "has it open for writing")
+	})
+	t.Run("no longer", func(t *testing.T) { wantWritable(t, d.Path) })
+}

@@ -2,6 +2,7 @@ package device
 
 import (
 	"encoding/binary"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -109,6 +110,23 @@ func TestParseSwaps(t *testing.T) {
 	want := []Swap{{"/dev/sda2", false}, {`/a b\c`, true}, {"/gone", true}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestMayWrite(t *testing.T) {
+	for in, want := range map[string]bool{
+		"pos:\t0\nflags:\t0100002\nmnt_id:\t9": true, "flags:\t01": true, "flags:\t0100000\n": false, "": false, "flags:\tx": false,
+	} {
+		if got := mayWrite(in); got != want {
+			t.Errorf("%q: %v", in, got)
+		}
+	}
+}
+
+func TestAncestors(t *testing.T) {
+	line := ancestors("", os.Getpid())
+	if !line[os.Getpid()] || !line[os.Getppid()] || line[os.Getppid()+1<<22] {
+		t.Errorf("ancestors of %d = %v", os.Getpid(), line)
 	}
 }
 
