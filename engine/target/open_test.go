@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -253,4 +254,33 @@ func TestCheckIO(t *testing.T) {
 			wantFault(t, err, c.code, fault.ExitUsage)
 		})
 	}
+}
+
+// TestOpenersAreShared opens and closes one device from many goroutines: in the end it must be free.
+func TestOpenersAreShared(t *testing.T) {
+	d := testlab.Loop(t, testlab.LoopOptions{Tmpfs: true})
+	o := &Opener{}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 5 {
+				target, err := o.Open(Spec{Path: d.Path, Access: Access(i % 2), Direct: i%4 < 2, Destroy: []string{d.Name}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if target.SizeBytes() != 64<<20 || target.Writable() != (i%2 == 1) {
+					t.Errorf("target = %+v", target)
+				}
+				if err := errors.Join(target.Close(), target.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(o.handles) != 0 || len(o.claims) != 0 {
+		t.Errorf("%d descriptors and %d claims are left", len(o.handles), len(o.claims))
+	}
+	mustOpen(t, &Opener{}, Spec{Path: d.Path, Access: ReadWrite, Destroy: []string{d.Name}})
 }
