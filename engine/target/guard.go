@@ -7,7 +7,6 @@ import (
 
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
-	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 )
 
 // guard decides about writing. It looks at a snapshot and opens nothing itself.
@@ -38,24 +37,16 @@ func (g guard) refuseInUse(s subject) error {
 		"refused to write to %s: %s [found in %s]%s", s.path, uses[0], uses[0].Found, alsoUsed(uses[1:]))
 }
 
-// usesOf collects the uses of a device, or of a file; of a loop device also those of the file under it; of
-// an NVMe namespace's character device those of its block device.
+// usesOf collects the uses of a device, or of a file; of an NVMe namespace's character device those of its
+// block device.
 func (g guard) usesOf(s subject) []device.Use {
 	switch s.kind {
 	case File:
-		return g.inv.FileUses(s.resolved, s.info.ID, blk.DevT{})
+		return g.inv.FileUses(s.resolved, s.info.ID)
 	case character:
-		return g.usesOfNode(g.inv.NamespaceOf(s.info.Rdev))
+		return g.inv.Uses(g.inv.NamespaceOf(s.info.Rdev))
 	}
-	return g.usesOfNode(g.inv.ByDevT(s.info.Rdev))
-}
-
-func (g guard) usesOfNode(n *device.Node) []device.Use {
-	uses := g.inv.Uses(n)
-	if n != nil && n.Backing != "" {
-		uses = append(uses, g.inv.BackingUses(n)...)
-	}
-	return uses
+	return g.inv.Uses(g.inv.ByDevT(s.info.Rdev))
 }
 
 // alsoUsed lists up to three more uses.

@@ -125,6 +125,18 @@ image
 -- proc/self/mountinfo --
 1 1 8:0 / /disk rw - ext4 /dev/sda rw
 `
+	loopOverPartitionedDisk = loopOverDisk + `
+-- sys/class/block/sda1 -> ../../devices/virtual/block/sda/sda1 --
+-- sys/class/block/sda -> ../../devices/virtual/block/sda --
+-- sys/devices/virtual/block/sda/dev --
+8:0
+-- sys/devices/virtual/block/sda/sda1/dev --
+8:1
+-- sys/devices/virtual/block/sda/sda1/partition --
+1
+-- proc/self/mountinfo --
+1 1 8:1 / /part rw - ext4 /dev/sda1 rw
+`
 	loopMounted = noUses + `
 -- proc/self/mountinfo --
 1 1 7:0 / /looped rw - ext4 /dev/loop0 rw
@@ -142,6 +154,19 @@ image
 /m1/disk.img
 -- proc/self/mountinfo --
 1 1 7:1 / /second rw - ext4 /dev/loop1 rw
+`
+	twoLoopsPartition = twoLoops + `
+-- sys/class/block/loop0p1 -> ../../devices/virtual/block/loop0/loop0p1 --
+-- sys/devices/virtual/block/loop0/loop0p1/dev --
+259:7
+-- sys/devices/virtual/block/loop0/loop0p1/partition --
+1
+`
+	dmOverLoop = twoLoops + `
+-- sys/class/block/dm-0 -> ../../devices/virtual/block/dm-0 --
+-- sys/devices/virtual/block/dm-0/dev --
+250:0
+-- sys/devices/virtual/block/dm-0/slaves/loop0 -> ../../x --
 `
 	loopOverLoop = noUses + `
 -- m1/disk.img --
@@ -231,6 +256,9 @@ func TestGuardOnMachines(t *testing.T) {
 		{"disk under an idle loop device", "mixed", loopOverDisk, "sda", ""},
 		{"disk under a mounted loop device", "mixed", loopOverDiskMounted, "sda", "sda is under loop device loop0"},
 		{"loop device over a mounted disk", "mixed", diskUnderLoopMounted, "loop0", "sda is mounted on /disk"},
+		{"loop device over a disk with a mounted partition", "mixed", loopOverPartitionedDisk, "loop0", "sda1 is mounted on /part"},
+		{"partition of a loop device whose file is mounted through another", "mixed", twoLoopsPartition, "loop0p1", "loop1 is mounted on /second"},
+		{"dm over a loop device whose file is mounted through another", "mixed", dmOverLoop, "dm-0", "loop1 is mounted on /second"},
 		{"swap file", "mixed", swapFile, "/m1/disk.img", "is an active swap area"},
 		{"swap file with a space in its name", "mixed", swapFileSpaced, "/m1/my swap.img", "is an active swap area"},
 		{"loop device over a swap file", "mixed", swapFile, "loop0", "is an active swap area"},

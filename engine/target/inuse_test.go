@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/blkmeter/blkmeter/internal/testlab"
@@ -238,7 +237,7 @@ func TestDataIsNamedAndGivenUpOnlyByName(t *testing.T) {
 
 func TestReplacedBetweenLookAndOpen(t *testing.T) {
 	path, _ := writeFile(t, 4096)
-	s, err := identify(path, device.ReadInventory(""))
+	s, err := identify(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,6 +245,23 @@ func TestReplacedBetweenLookAndOpen(t *testing.T) {
 	if err := os.Rename(other, path); err != nil {
 		t.Fatal(err)
 	}
-	_, err = new(Opener).open(s, Spec{Path: path}, key{})
+	_, err = new(Opener).open(s, Spec{Path: path})
 	wantFault(t, err, "REFUSED_CHANGED", fault.ExitRefused)
+}
+
+// A virtual machine has its disk open without an exclusive claim.
+func TestOpenForWritingByAnotherProcess(t *testing.T) {
+	testlab.Require(t, "root")
+	d := testlab.Loop(t, testlab.LoopOptions{Tmpfs: true})
+	part := partition(t, d, 1, 1<<20, 16<<20)
+	t.Run("reading", func(t *testing.T) {
+		testlab.InPrivateNamespace(t, "exec 3<"+d.Path)
+		wantWritable(t, d.Path)
+	})
+	t.Run("writing", func(t *testing.T) {
+		testlab.InPrivateNamespace(t, "exec 3<>"+d.Path)
+		wantInUse(t, d.Path, "has it open for writing")
+		wantInUse(t, part, "has it open for writing")
+	})
+	t.Run("no longer", func(t *testing.T) { wantWritable(t, d.Path) })
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 )
 
-// newTarget describes what was opened.
-func newTarget(s subject, spec Spec, h *handle, inv *device.Inventory) *Target {
-	t := &Target{
+// describe says what was opened.
+func describe(s subject, spec Spec, h *handle, inv *device.Inventory) Target {
+	t := Target{
 		path: s.path, resolved: s.resolved, kind: s.kind, direct: spec.Direct,
 		writable: spec.Access == ReadWrite, handle: h, facts: device.Facts{NUMANode: -1},
 	}

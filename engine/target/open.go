@@ -2,12 +2,9 @@ package target
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
 
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -74,15 +71,8 @@ type handle struct {
 	key    key
 	file   *os.File
 	claim  *claim // of a device that is written
+	model  Target // what all its targets have in common
 	refs   int
-}
-
-// claim is an exclusive hold on a device: while it lasts the kernel lets nobody mount it, swap on it or
-// build on it.
-type claim struct {
-	devT blk.DevT
-	file *os.File
-	refs int
 }
 
 // Open opens what spec names after the guard agreed. Every error that reaches the user says what to do:
@@ -90,45 +80,24 @@ type claim struct {
 func (o *Opener) Open(spec Spec) (*Target, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	s, err := identify(spec.Path)
+	if h := o.handles[keyOf(s, spec)]; err == nil && h != nil {
+		return h.target(s, o.isMade(s)), nil
+	}
 	inv := o.inventory()
-	s, err := identify(spec.Path, inv)
 	switch {
-	case err == nil && s.kind == character:
-		return nil, o.character(s, spec, inv)
-	case err == nil:
-		return o.existing(s, spec, inv)
 	case errors.Is(err, fs.ErrNotExist) && spec.Create:
 		return o.create(spec, inv)
+	case err != nil:
+		return nil, missing(spec.Path, err, inv)
+	case s.kind == character:
+		return nil, o.character(s, spec, inv)
 	}
-	return nil, err
+	return o.existing(s, spec, inv)
 }
 
-// inventory takes a snapshot of the block devices and, where this user may, asks each loop device which
-// file is under it: the path in sysfs is only what it was called when it was attached.
-func (o *Opener) inventory() *device.Inventory {
-	inv := device.ReadInventory(o.Root)
-	if !o.Root.Real() {
-		return inv
-	}
-	for _, n := range inv.Nodes {
-		if n.Backing == "" {
-			continue
-		}
-		if status, err := loopStatus("/dev/" + n.Name); err == nil && status.BackingRdev.IsZero() {
-			n.BackingID = status.Backing
-		}
-	}
-	return inv
-}
-
-func loopStatus(path string) (blk.LoopStatus, error) {
-	file, err := blk.Open(path, blk.Flags{NonBlock: true})
-	if err != nil {
-		return blk.LoopStatus{}, err
-	}
-	defer file.Close()
-	return blk.LoopInfo(int(file.Fd()))
-}
+// isMade says whether this run made the subject.
+func (o *Opener) isMade(s subject) bool { return s.kind == File && o.made[s.info.ID] == s.resolved }
 
 // character refuses a character device: because of what it would destroy if it was to be written, else
 // because no engine does I/O on one.
@@ -144,46 +113,44 @@ func (o *Opener) character(s subject, spec Spec, inv *device.Inventory) error {
 // guard returns the guard over a snapshot.
 func (o *Opener) guard(inv *device.Inventory) guard { return guard{inv: inv, look: lookAt} }
 
-// lookAt reads what a subject holds.
-func lookAt(s subject) string {
-	file, err := blk.Open(s.resolved, blk.Flags{})
-	if err != nil {
-		return fmt.Sprintf("what it holds could not be read (%v)", err)
-	}
-	defer file.Close()
-	size := s.info.SizeBytes
-	if s.kind == Block {
-		if size, err = blk.SizeBytes(int(file.Fd())); err != nil {
-			return fmt.Sprintf("its size could not be read (%v)", err)
-		}
-	}
-	return contents(file, size)
-}
-
-// existing opens something that is already there.
+// existing opens something that is already there, and not open yet.
 func (o *Opener) existing(s subject, spec Spec, inv *device.Inventory) (*Target, error) {
-	k := keyOf(s, spec)
-	made := s.kind == File && o.made[s.info.ID] == s.resolved
-	h := o.handles[k]
-	if h == nil {
-		if spec.Access == ReadWrite && !made {
-			if err := o.guard(inv).consent(s, spec); err != nil {
-				return nil, err
-			}
-		}
-		var err error
-		if h, err = o.open(s, spec, k); err != nil {
+	if err := notStored(s, inv); err != nil {
+		return nil, err
+	}
+	made := o.isMade(s)
+	if spec.Access == ReadWrite && !made {
+		if err := o.guard(inv).consent(s, spec); err != nil {
 			return nil, err
 		}
-		o.keep(h)
 	}
+	h, err := o.open(s, spec)
+	if err != nil {
+		return nil, err
+	}
+	return o.begin(h, s, spec, inv, made)
+}
+
+// begin describes what a new handle opened, keeps it for the targets that will share it, and returns the
+// first of them.
+func (o *Opener) begin(h *handle, s subject, spec Spec, inv *device.Inventory, made bool) (*Target, error) {
+	h.model = describe(s, spec, h, inv)
+	if err := h.model.measure(); err != nil {
+		return nil, errors.Join(err, h.close())
+	}
+	if o.handles == nil {
+		o.handles = map[key]*handle{}
+	}
+	o.handles[h.key] = h
+	return h.target(s, made), nil
+}
+
+// target returns one more target that shares the handle.
+func (h *handle) target(s subject, made bool) *Target {
 	h.refs++
-	t := newTarget(s, spec, h, inv)
-	t.created = made
-	if err := t.measure(); err != nil {
-		return nil, errors.Join(err, o.drop(h))
-	}
-	return t, nil
+	t := h.model
+	t.path, t.resolved, t.created = s.path, s.resolved, made
+	return &t
 }
 
 func keyOf(s subject, spec Spec) key {
@@ -197,8 +164,8 @@ func keyOf(s subject, spec Spec) key {
 }
 
 // open opens the descriptor that I/O goes to, and checks that it is still what was asked about.
-func (o *Opener) open(s subject, spec Spec, k key) (*handle, error) {
-	h := &handle{opener: o, key: k}
+func (o *Opener) open(s subject, spec Spec) (*handle, error) {
+	h := &handle{opener: o, key: keyOf(s, spec)}
 	if s.kind == Block && spec.Access == ReadWrite {
 		var err error
 		if h.claim, err = o.claimDevice(s, spec); err != nil {
@@ -232,198 +199,16 @@ func sameAs(file *os.File, s subject) error {
 	return nil
 }
 
-// claimDevice takes the exclusive hold, or shares the one that this run has, and asks the guard again: from
-// here on nobody can begin to use the device.
-func (o *Opener) claimDevice(s subject, spec Spec) (*claim, error) {
-	if c := o.claims[s.info.Rdev]; c != nil {
-		c.refs++
-		return c, nil
-	}
-	file, err := blk.Open(s.resolved, blk.Flags{Write: true, Exclusive: true})
-	if err != nil {
-		return nil, openFault(s.path, spec, err)
-	}
-	err = sameAs(file, s)
-	if err == nil {
-		err = o.guard(o.inventory()).consent(s, spec)
-	}
-	if err == nil {
-		err = refuseReadOnly(file, s)
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	c := &claim{devT: s.info.Rdev, file: file, refs: 1}
-	if o.claims == nil {
-		o.claims = map[blk.DevT]*claim{}
-	}
-	o.claims[c.devT] = c
-	return c, nil
-}
-
-// refuseReadOnly finds out before the first I/O that the kernel will take no writes.
-func refuseReadOnly(file *os.File, s subject) error {
-	readOnly, err := blk.ReadOnly(int(file.Fd()))
-	if err != nil || !readOnly {
-		return err
-	}
-	return readOnlyFault(s.path, nil)
-}
-
-func readOnlyFault(path string, err error) error {
-	return fault.Wrap(err, fault.ExitUsage, "TARGET_READ_ONLY", "blockdev --setrw, or a job that only reads",
-		"%s is read-only", path)
-}
-
-// openFault says what the kernel's answer to an open means.
-func openFault(path string, spec Spec, err error) error {
-	switch {
-	case errors.Is(err, syscall.EBUSY):
-		return fault.Wrap(err, fault.ExitRefused, "REFUSED_IN_USE",
-			"something that /sys and /proc do not show here uses it: a mount in a namespace without processes, ZFS, or another program's exclusive open",
-			"refused to write to %s: the kernel says it is in use [found by opening it with O_EXCL]", path)
-	case errors.Is(err, syscall.ETXTBSY):
-		return fault.Wrap(err, fault.ExitRefused, "REFUSED_IN_USE", "swapoff it first, or stop the program that runs from it",
-			"refused to write to %s: the kernel says it is in use", path)
-	case errors.Is(err, syscall.EROFS):
-		return readOnlyFault(path, err)
-	case errors.Is(err, fs.ErrPermission):
-		return noPermission(path, err)
-	case errors.Is(err, syscall.EINVAL) && spec.Direct:
-		return fault.Wrap(err, fault.ExitUsage, "NO_DIRECT_IO", "--direct=0 goes through the page cache, which measures memory as well",
-			"the file system of %s has no direct I/O", path)
-	case errors.Is(err, syscall.ENXIO), errors.Is(err, syscall.ENODEV):
-		return fault.Wrap(err, fault.ExitUsage, "TARGET_NO_DEVICE", "blkmeter devices lists what the kernel has",
-			"%s is a node without a device behind it", path)
-	}
-	return fault.Wrap(err, fault.ExitUsage, "TARGET_OPEN", "", "cannot open %s", path)
-}
-
-// create makes a new regular file of the wanted size. Its blocks are allocated where the file system can,
-// and unwritten: Fill writes them.
-func (o *Opener) create(spec Spec, inv *device.Inventory) (*Target, error) {
-	dir, err := resolve(filepath.Dir(spec.Path))
-	if err != nil {
-		return nil, missing(filepath.Dir(spec.Path), err, inv)
-	}
-	if err := refuseUnderDev(spec.Path, dir); err != nil {
-		return nil, err
-	}
-	if spec.SizeBytes <= 0 {
-		return nil, fault.Usage("NO_SIZE", "give --size", "a size is needed to make %s", spec.Path)
-	}
-	s := subject{path: spec.Path, resolved: filepath.Join(dir, filepath.Base(spec.Path)), kind: File}
-	file, err := blk.Open(s.resolved, blk.Flags{
-		Write: true, Direct: spec.Direct, Create: true, Exclusive: true,
-		Sync: spec.Sync == SyncFull, DataSync: spec.Sync == SyncData,
-	})
-	if err != nil {
-		// A file system without direct I/O has made the file before it says so.
-		if errors.Is(err, syscall.EINVAL) {
-			err = errors.Join(err, os.Remove(s.resolved))
-		}
-		return nil, openFault(spec.Path, spec, err)
-	}
-	t, err := o.adopt(s, spec, file, inv)
-	if err != nil {
-		return nil, errors.Join(err, os.Remove(s.resolved))
-	}
-	return t, nil
-}
-
-// adopt sizes the file just made and makes it a target. It owns file.
-func (o *Opener) adopt(s subject, spec Spec, file *os.File, inv *device.Inventory) (*Target, error) {
-	err := allocate(file, spec.SizeBytes)
-	if err == nil {
-		s.info, err = blk.Fstat(file)
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	spec.Access = ReadWrite
-	h := &handle{opener: o, key: keyOf(s, spec), file: file, refs: 1}
-	o.keep(h)
-	if o.made == nil {
-		o.made = map[blk.FileID]string{}
-	}
-	o.made[s.info.ID] = s.resolved
-	t := newTarget(s, spec, h, inv)
-	t.created = true
-	if err := t.measure(); err != nil {
-		return nil, errors.Join(err, o.drop(h))
-	}
-	return t, nil
-}
-
-// allocate gives a new file its size, with its blocks where the file system can reserve them.
-func allocate(file *os.File, size int64) error {
-	err := blk.Allocate(int(file.Fd()), 0, size)
-	if errors.Is(err, syscall.EOPNOTSUPP) {
-		err = file.Truncate(size)
-	}
-	if err != nil {
-		return spaceFault(err, file.Name(), size)
-	}
-	return nil
-}
-
-func spaceFault(err error, path string, size int64) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG) {
-		return fault.Wrap(err, fault.ExitUsage, "NO_SPACE", "give a smaller --size, or a directory with more room",
-			"there is no room for %s of %d bytes", path, size)
-	}
-	return fault.Wrap(err, fault.ExitIO, "LAYOUT", "", "cannot lay out %s", path)
-}
-
-// refuseUnderDev keeps a mistyped device name from becoming a file in the directory of device nodes. File
-// systems mounted below it (/dev/shm) are file systems like any other.
-func refuseUnderDev(path, dir string) error {
-	dev, err := blk.Stat("/dev")
-	if err != nil {
-		return nil
-	}
-	info, err := blk.Stat(dir)
-	if err != nil || info.ID.Dev != dev.ID.Dev || dir != "/dev" && !isUnder(dir, "/dev") {
-		return nil
-	}
-	return fault.New(fault.ExitRefused, "REFUSED_UNDER_DEV", "check the device's name; blkmeter devices lists them",
-		"refused to make %s: nothing is ever created under /dev", path)
-}
-
-func isUnder(path, dir string) bool {
-	rel, err := filepath.Rel(dir, path)
-	return err == nil && filepath.IsLocal(rel)
-}
-
-func (o *Opener) keep(h *handle) {
-	if o.handles == nil {
-		o.handles = map[key]*handle{}
-	}
-	o.handles[h.key] = h
-}
-
-// release gives one reference back.
+// release gives one target's share back.
 func (h *handle) release() error {
-	h.opener.mu.Lock()
-	defer h.opener.mu.Unlock()
-	return h.opener.drop(h)
-}
-
-func (o *Opener) drop(h *handle) error {
+	o := h.opener
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if h.refs--; h.refs > 0 {
 		return nil
 	}
 	delete(o.handles, h.key)
-	return errors.Join(h.file.Close(), o.unclaim(h.claim))
+	return h.close()
 }
 
-func (o *Opener) unclaim(c *claim) error {
-	if c == nil {
-		return nil
-	}
-	if c.refs--; c.refs > 0 {
-		return nil
-	}
-	delete(o.claims, c.devT)
-	return c.file.Close()
-}
+func (h *handle) close() error { return errors.Join(h.file.Close(), h.opener.unclaim(h.claim)) }

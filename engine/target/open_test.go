@@ -2,13 +2,12 @@ package target
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -173,57 +172,6 @@ func TestRemoveDeletesNothingElse(t *testing.T) {
 	}
 }
 
-func TestScratchIsWrittenAndLeavesNothing(t *testing.T) {
-	dir := t.TempDir()
-	for _, direct := range []bool{false, true} {
-		target, err := Scratch(context.Background(), dir, 3<<20+1, direct)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if want := int64(3<<20 + 4096); target.SizeBytes() != want {
-			t.Errorf("size = %d, want %d", target.SizeBytes(), want)
-		}
-		zeros, err := zeroBlocks(target)
-		if err != nil || zeros != 0 {
-			t.Errorf("%d blocks of zeros, %v", zeros, err)
-		}
-		if entries, _ := os.ReadDir(dir); len(entries) != 0 {
-			t.Errorf("%s has %v", dir, entries)
-		}
-		if err := target.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-// zeroBlocks counts the 4 KiB blocks of a target that hold nothing but zeros.
-func zeroBlocks(target *Target) (int, error) {
-	data, err := os.ReadFile(filepath.Join("/proc/self/fd", strconv.Itoa(target.FD())))
-	zero, count := make([]byte, 4096), 0
-	for ; len(data) >= 4096; data = data[4096:] {
-		if bytes.Equal(data[:4096], zero) {
-			count++
-		}
-	}
-	return count, err
-}
-
-func TestScratchStopsWhenInterrupted(t *testing.T) {
-	dir := t.TempDir()
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_, err := Scratch(ctx, dir, 8<<20, false)
-	wantFault(t, err, "INTERRUPTED", fault.ExitInterrupted)
-	if entries, _ := os.ReadDir(dir); len(entries) != 0 {
-		t.Errorf("%s has %v", dir, entries)
-	}
-}
-
-func TestScratchWithoutRoom(t *testing.T) {
-	_, err := Scratch(context.Background(), t.TempDir(), 1<<60, true)
-	wantFault(t, err, "NO_SPACE", fault.ExitUsage)
-}
-
 func TestLoopDeviceIsClaimedAndShared(t *testing.T) {
 	d := testlab.Loop(t, testlab.LoopOptions{Tmpfs: true, SectorBytes: 4096})
 	o := &Opener{}
@@ -306,4 +254,33 @@ func TestCheckIO(t *testing.T) {
 			wantFault(t, err, c.code, fault.ExitUsage)
 		})
 	}
+}
+
+// TestOpenersAreShared opens and closes one device from many goroutines: in the end it must be free.
+func TestOpenersAreShared(t *testing.T) {
+	d := testlab.Loop(t, testlab.LoopOptions{Tmpfs: true})
+	o := &Opener{}
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for range 5 {
+				target, err := o.Open(Spec{Path: d.Path, Access: Access(i % 2), Direct: i%4 < 2, Destroy: []string{d.Name}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if target.SizeBytes() != 64<<20 || target.Writable() != (i%2 == 1) {
+					t.Errorf("target = %+v", target)
+				}
+				if err := errors.Join(target.Close(), target.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(o.handles) != 0 || len(o.claims) != 0 {
+		t.Errorf("%d descriptors and %d claims are left", len(o.handles), len(o.claims))
+	}
+	mustOpen(t, &Opener{}, Spec{Path: d.Path, Access: ReadWrite, Destroy: []string{d.Name}})
 }

@@ -25,21 +25,21 @@ type subject struct {
 // base is the name that the user must give to have the subject destroyed.
 func (s subject) base() string { return filepath.Base(s.resolved) }
 
-// identify finds out what path leads to. Errors tell the user what else it is.
-func identify(path string, inv *device.Inventory) (subject, error) {
+// identify finds out what path leads to. An error is the kernel's when nothing can be found there, or tells
+// the user what else it is.
+func identify(path string) (subject, error) {
 	resolved, err := resolve(path)
 	if err != nil {
-		return subject{}, missing(path, err, inv)
+		return subject{}, err
 	}
 	info, err := blk.Stat(resolved)
 	if err != nil {
-		return subject{}, missing(path, err, inv)
+		return subject{}, err
 	}
 	s := subject{path: path, resolved: resolved, info: info}
 	switch mode := info.Mode; {
 	case mode.IsRegular():
 		s.kind = File
-		return s, kernelInterface(s, inv)
 	case mode.IsDir():
 		return s, fault.Usage("TARGET_IS_DIRECTORY", "name a device, or a file in the directory", "%s is a directory", path)
 	case mode&fs.ModeCharDevice != 0:
@@ -58,8 +58,11 @@ var interfaces = []string{
 	"proc", "sysfs", "debugfs", "tracefs", "securityfs", "configfs", "cgroup", "cgroup2", "efivarfs", "pstore", "bpf", "selinuxfs",
 }
 
-// kernelInterface refuses files that are not storage.
-func kernelInterface(s subject, inv *device.Inventory) error {
+// notStored refuses files that are not storage.
+func notStored(s subject, inv *device.Inventory) error {
+	if s.kind != File {
+		return nil
+	}
 	fs := inv.FileSystemOf(s.resolved, s.info.ID.Dev)
 	if !slices.Contains(interfaces, fs.Type) {
 		return nil
@@ -101,9 +104,12 @@ func characterDevice(s subject) error {
 	return fault.Usage("TARGET_IS_CHARACTER", hint, "%s is a character device", s.path)
 }
 
-// missing says that nothing usable is at path, and what may have been meant.
+// missing says that nothing usable is at path, and what may have been meant, unless err says it already.
 func missing(path string, err error, inv *device.Inventory) error {
+	var told *fault.Error
 	switch {
+	case errors.As(err, &told):
+		return err
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		hint := "blkmeter devices lists the block devices"
 		if near := nearest(path, inv); near != "" {

@@ -5,8 +5,8 @@
 //   - Reading is always allowed, of mounted devices too, and never creates, enlarges or rewrites anything.
 //   - Writing (trim counts as writing) to something that exists, and that blkmeter did not make in this
 //     run, needs the user's explicit word: its name in Destroy.
-//   - Writing to what somebody uses (mounted, swap, held by another device, under a loop device in use) is
-//     refused, whatever the user says.
+//   - Writing to what somebody uses (mounted, swap, held by another device, under a loop device in use, open
+//     for writing by another process) is refused, whatever the user says.
 //   - Devices are told apart by number, never by name, and a device to be written is claimed exclusively
 //     (O_EXCL) and checked again after the claim.
 //   - Nothing is created under /dev.

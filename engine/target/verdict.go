@@ -20,7 +20,7 @@ const (
 
 // Judge returns the verdict on a block device.
 func Judge(inv *device.Inventory, n *device.Node, readOnly bool) Verdict {
-	uses := guard{inv: inv}.usesOfNode(n)
+	uses := inv.Uses(n)
 	switch {
 	case len(uses) > 0:
 		return Verdict{Write: Refused, Uses: uses}

@@ -39,7 +39,7 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
-// TestMachines describes every block device of five real machines: NVMe with poll queues; LVM on partitions;
+// TestMachines describes every block device of five captured machines (emulated, their kernels real): NVMe with poll queues; LVM on partitions;
 // RAID; virtio, zram, loop, null and SCSI devices; NVMe multipath.
 func TestMachines(t *testing.T) {
 	for _, name := range []string{"nvme", "lvm", "md", "mixed", "multipath"} {

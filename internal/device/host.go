@@ -3,6 +3,7 @@ package device
 import (
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -70,11 +71,7 @@ func cpuModel(root Root) (model, virtualized string) {
 	if err != nil || len(cpus) == 0 {
 		return "", hypervisor(root, false)
 	}
-	guest := false
-	for _, flag := range cpus[0].Flags {
-		guest = guest || flag == "hypervisor"
-	}
-	return cpus[0].ModelName, hypervisor(root, guest)
+	return cpus[0].ModelName, hypervisor(root, slices.Contains(cpus[0].Flags, "hypervisor"))
 }
 
 // hypervisor names what the machine runs on. guest says that the CPU says that there is something.
@@ -82,10 +79,21 @@ func hypervisor(root Root, guest bool) string {
 	if t := root.read("sys/hypervisor/type"); t != "" {
 		return t
 	}
-	vendor := root.read("sys/class/dmi/id/sys_vendor") + " " + root.read("sys/class/dmi/id/product_name")
+	product := root.read("sys/class/dmi/id/product_name")
+	if strings.HasSuffix(product, ".metal") { // a cloud's machine without its hypervisor
+		return ""
+	}
+	vendor := root.read("sys/class/dmi/id/sys_vendor") + " " + product
 	for _, known := range []struct{ mark, name string }{
-		{"QEMU", "qemu"}, {"KVM", "kvm"}, {"VMware", "vmware"}, {"VirtualBox", "virtualbox"}, {"Xen", "xen"},
-		{"Microsoft Corporation Virtual", "hyper-v"}, {"Amazon EC2", "amazon"}, {"Google Compute", "google"}, {"Firecracker", "firecracker"},
+		{"QEMU", "qemu"},
+		{"KVM", "kvm"},
+		{"VMware", "vmware"},
+		{"VirtualBox", "virtualbox"},
+		{"Xen", "xen"},
+		{"Microsoft Corporation Virtual", "hyper-v"},
+		{"Amazon EC2", "amazon"},
+		{"Google Compute", "google"},
+		{"Firecracker", "firecracker"},
 	} {
 		if strings.Contains(vendor, known.mark) {
 			return known.name

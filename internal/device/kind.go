@@ -10,9 +10,21 @@ var kindPrefixes = []struct {
 	prefix string
 	kind   Kind
 }{
-	{"loop", KindLoop}, {"zram", KindZram}, {"ram", KindRAM}, {"nullb", KindNull}, {"dm-", KindDM}, {"md", KindMD},
-	{"bcache", KindBcache}, {"nbd", KindNBD}, {"ublkb", KindUblk}, {"pmem", KindPmem}, {"mmcblk", KindMMC},
-	{"xvd", KindXen}, {"vd", KindVirtio}, {"sd", KindSCSI}, {"sr", KindSCSI},
+	{"loop", KindLoop},
+	{"zram", KindZram},
+	{"ram", KindRAM},
+	{"nullb", KindNull},
+	{"dm-", KindDM},
+	{"md", KindMD},
+	{"bcache", KindBcache},
+	{"nbd", KindNBD},
+	{"ublkb", KindUblk},
+	{"pmem", KindPmem},
+	{"mmcblk", KindMMC},
+	{"xvd", KindXen},
+	{"vd", KindVirtio},
+	{"sd", KindSCSI},
+	{"sr", KindSCSI},
 }
 
 // kindOf tells the kind of a whole device from its name and its directory.

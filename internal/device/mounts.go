@@ -26,18 +26,21 @@ type Mount struct {
 // refuses an exclusive open of what is mounted there.
 func readMounts(root Root) []Mount {
 	own := root.namespace("self")
-	mounts := root.mountsOf("self", false)
-	seen := map[string]bool{own: true}
-	for _, pid := range root.list("proc") {
-		if pid[0] < '0' || pid[0] > '9' {
-			continue
-		}
+	seen := map[string]bool{own: true}  // namespaces
+	tables := map[string]bool{"": true} // texts, for namespaces whose names may not be read
+	var mounts []Mount
+	for _, pid := range append([]string{"self"}, root.list("proc")...) {
 		ns := root.namespace(pid)
-		if ns != "" && seen[ns] {
+		if pid != "self" && (numberOf(pid) < 0 || ns != "" && seen[ns]) {
 			continue
 		}
 		seen[ns] = true
-		mounts = append(mounts, root.mountsOf(pid, ns != own)...)
+		from := filepath.Join("/proc", pid, "mountinfo")
+		table := root.readAll(from)
+		if !tables[table] {
+			mounts = append(mounts, mountsOf(table, from, pid, ns != own)...)
+		}
+		tables[table] = true
 	}
 	return mounts
 }
@@ -51,19 +54,9 @@ func (r Root) namespace(pid string) string {
 	return ns
 }
 
-func (r Root) mountsOf(pid string, foreign bool) []Mount {
-	from := filepath.Join("/proc", pid, "mountinfo")
-	f, err := os.Open(r.Path(from))
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	infos, err := mountinfo.GetMountsFromReader(f, nil)
-	if err != nil {
-		return nil
-	}
-	mounts := make([]Mount, 0, len(infos))
-	for _, i := range infos {
+func mountsOf(table, from, pid string, foreign bool) []Mount {
+	var mounts []Mount
+	for _, i := range parseMounts(table) {
 		mounts = append(mounts, Mount{
 			DevT:  blk.DevT{Major: uint32(i.Major), Minor: uint32(i.Minor)},
 			Point: i.Mountpoint, Source: i.Source, Type: i.FSType, Options: i.VFSOptions,
@@ -71,6 +64,21 @@ func (r Root) mountsOf(pid string, foreign bool) []Mount {
 		})
 	}
 	return mounts
+}
+
+// parseMounts reads the text of a mountinfo file. A line that cannot be understood must not hide the others:
+// they may be what keeps a device from being overwritten.
+func parseMounts(text string) []*mountinfo.Info {
+	if infos, err := mountinfo.GetMountsFromReader(strings.NewReader(text), nil); err == nil {
+		return infos
+	}
+	var infos []*mountinfo.Info
+	for line := range strings.Lines(text) {
+		if one, err := mountinfo.GetMountsFromReader(strings.NewReader(line), nil); err == nil {
+			infos = append(infos, one...)
+		}
+	}
+	return infos
 }
 
 // mountDevices returns the block devices that a mounted file system is on. Most report the one they are on

@@ -2,6 +2,7 @@ package device
 
 import (
 	"encoding/binary"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -109,6 +110,30 @@ func TestParseSwaps(t *testing.T) {
 	want := []Swap{{"/dev/sda2", false}, {`/a b\c`, true}, {"/gone", true}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestOneBadMountHidesNoOther(t *testing.T) {
+	got := parseMounts("garbage\n\n1 1 8:1 / /a rw - ext4 /dev/sda1 rw\n2 1 8\n3 1 8:2 / /b\\040c rw - xfs /dev/sda2 rw\n")
+	if len(got) != 2 || got[0].Minor != 1 || got[1].Mountpoint != "/b c" {
+		t.Errorf("mounts = %+v", got)
+	}
+}
+
+func TestMayWrite(t *testing.T) {
+	for in, want := range map[string]bool{
+		"pos:\t0\nflags:\t0100002\nmnt_id:\t9": true, "flags:\t01": true, "flags:\t0100000\n": false, "": false, "flags:\tx": false,
+	} {
+		if got := mayWrite(in); got != want {
+			t.Errorf("%q: %v", in, got)
+		}
+	}
+}
+
+func TestAncestors(t *testing.T) {
+	line := ancestors("", os.Getpid())
+	if !line[os.Getpid()] || !line[os.Getppid()] || line[os.Getppid()+1<<22] {
+		t.Errorf("ancestors of %d = %v", os.Getpid(), line)
 	}
 }
 
@@ -226,11 +251,17 @@ func FuzzParseCounters(f *testing.F) {
 
 func FuzzParseProc(f *testing.F) {
 	f.Add("Filename Type\n/a\\040b file 1 2 3\n")
+	f.Add("1 1 8:1 / /a rw - ext4 /dev/sda1 rw\n2 1 8\n")
 	f.Add("   CPU0 CPU1\n 27: 6 0 PCI-MSIX 1-edge nvme0q1\nNMI: 0 0 x\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, swap := range parseSwaps(s) {
 			if swap.Path == "" && !strings.Contains(s, "(deleted)") {
 				t.Errorf("a swap area without a path in %q", s)
+			}
+		}
+		for _, m := range parseMounts(s) {
+			if m.Major < 0 || m.Minor < 0 {
+				t.Errorf("mount %+v in %q", m, s)
 			}
 		}
 		for _, i := range parseInterrupts(s) {

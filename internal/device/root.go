@@ -63,14 +63,23 @@ func (r Root) readInt(missing int64, elem ...string) int64 {
 	return n
 }
 
-// list returns a directory's entries in order of name, numbers by value; none when it cannot be read.
+// list returns a directory's entries in order of name, numbers by value; none when it cannot be read. Like
+// read it makes no more system calls than it must.
 func (r Root) list(elem ...string) []string {
-	dir, err := os.Open(r.Path(elem...))
+	fd, err := syscall.Open(r.Path(elem...), syscall.O_RDONLY|syscall.O_CLOEXEC|syscall.O_DIRECTORY, 0)
 	if err != nil {
 		return nil
 	}
-	defer dir.Close()
-	names, _ := dir.Readdirnames(-1)
+	defer syscall.Close(fd)
+	var names []string
+	var buf [8192]byte
+	for {
+		n, err := syscall.ReadDirent(fd, buf[:])
+		if err != nil || n <= 0 {
+			break
+		}
+		_, _, names = syscall.ParseDirent(buf[:n], -1, names)
+	}
 	slices.SortFunc(names, CompareNames)
 	return names
 }

@@ -46,33 +46,51 @@ func (u Use) String() string {
 	}
 }
 
-// Uses returns everything that relies on what device n stores, none when it is nil: mounts, swap and holders of
-// the device itself, of its partitions, and of whatever is built on them; of a partition, also the uses of
-// its disk as a whole; of a stacked device, also mounts and swap directly on what it is built on. The most
-// telling come first: mounts, then swap, then holders.
+// Uses returns everything that relies on what device n stores, none when it is nil: mounts, swap and holders
+// of the device itself, of its partitions, and of whatever is built on them; of a partition, also the uses
+// of its disk as a whole; of a stacked device, also mounts and swap directly on what it is built on; of a
+// loop device, also what else relies on what is under it. The most telling come first: mounts, then swap,
+// then holders.
 func (inv *Inventory) Uses(n *Node) []Use {
 	if n == nil {
 		return nil
 	}
 	w := walk{inv: inv, seen: map[*Node]bool{}}
-	w.up(n)
-	if disk := inv.byName[n.Disk]; disk != nil {
-		w.onto(disk)
-		w.down(disk)
-	}
-	w.down(n)
+	w.all(n)
+	return w.sorted()
+}
+
+// FileUses returns what relies on the regular file with the given identity: a swap area on it, and loop
+// devices over it that are used themselves.
+func (inv *Inventory) FileUses(name string, file blk.FileID) []Use {
+	w := walk{inv: inv, seen: map[*Node]bool{}}
+	w.file(name, file)
+	return w.sorted()
+}
+
+// walk collects uses over the stack of devices, each visited once: several ways may lead to one, and sysfs
+// of a live system can change between two readings and show a circle.
+type walk struct {
+	inv  *Inventory
+	seen map[*Node]bool
+	uses []Use
+}
+
+func (w *walk) sorted() []Use {
 	slices.SortStableFunc(w.uses, func(a, b Use) int { return rank(a.Kind) - rank(b.Kind) })
 	return w.uses
 }
 
 func rank(k UseKind) int { return slices.Index([]UseKind{UseMount, UseSwap, UseHolder, UseLoop}, k) }
 
-// walk collects uses over the stack of devices, each visited once: sysfs of a live system can change
-// between two readings and show a circle.
-type walk struct {
-	inv  *Inventory
-	seen map[*Node]bool
-	uses []Use
+// all visits everything that a write to n could hit.
+func (w *walk) all(n *Node) {
+	w.up(n)
+	if disk := w.inv.byName[n.Disk]; disk != nil {
+		w.onto(disk)
+		w.down(disk)
+	}
+	w.down(n)
 }
 
 // up visits n, its partitions, and everything built on them.
@@ -96,34 +114,51 @@ func (w *walk) onto(n *Node) {
 	for _, holder := range n.Holders {
 		h := w.inv.byName[holder]
 		w.uses = append(w.uses, Use{
-			Kind: UseHolder, Device: n.Name, By: holder, Detail: holderDetail(h),
-			Found: n.holderFile(holder),
+			Kind: UseHolder, Device: n.Name, By: holder, Detail: holderDetail(h), Found: n.holderFile(holder),
 		})
 		w.up(h)
 	}
 	for _, loop := range w.inv.loopsOn[n] {
-		before := len(w.uses)
-		w.up(loop)
-		if len(w.uses) > before {
-			w.uses = append(w.uses, loopUse(n.Name, loop))
-		}
+		w.loop(n.Name, loop)
 	}
 }
 
-// down visits what n is built on, for mounts and swap that bypass n.
-func (w *walk) down(n *Node) {
-	below := slices.Clone(n.Slaves)
-	if under := w.inv.ByPath(n.Backing); n.Backing != "" && under != nil {
-		below = append(below, under.Name)
-		w.onto(under)
+// file visits a file's users: a swap area, and the loop devices over it.
+func (w *walk) file(name string, file blk.FileID) {
+	if s := w.inv.SwapOnFile(file); s != nil {
+		w.uses = append(w.uses, Use{Kind: UseSwap, Device: name, By: s.Path, Found: "/proc/swaps"})
 	}
-	for _, name := range below {
+	for _, loop := range w.inv.LoopsOnFile(file) {
+		w.loop(name, loop)
+	}
+}
+
+// loop visits a loop device over something, which uses that only if it is used itself.
+func (w *walk) loop(under string, loop *Node) {
+	before := len(w.uses)
+	w.up(loop)
+	if len(w.uses) > before {
+		w.uses = append(w.uses, loopUse(under, loop))
+	}
+}
+
+// down visits what n is built on, for uses that bypass n.
+func (w *walk) down(n *Node) {
+	if n.BackingID != (blk.FileID{}) {
+		w.file(n.Backing, n.BackingID)
+	} else if under := w.inv.ByPath(n.Backing); under != nil && !w.seen[under] {
+		w.all(under)
+	}
+	for _, name := range n.Slaves {
 		s := w.inv.byName[name]
 		if s == nil || w.seen[s] {
 			continue
 		}
 		w.seen[s] = true
 		w.direct(s)
+		if disk := w.inv.byName[s.Disk]; disk != nil && !w.seen[disk] {
+			w.direct(disk)
+		}
 		w.down(s)
 	}
 }
@@ -171,30 +206,4 @@ func holderDetail(h *Node) string {
 		return ""
 	}
 	return h.Mapper
-}
-
-// FileUses returns what relies on the regular file with the given identity: a swap area on it, and loop
-// devices over it that are used themselves. except is left out: the loop device that asks.
-func (inv *Inventory) FileUses(name string, file blk.FileID, except blk.DevT) []Use {
-	var uses []Use
-	if s := inv.SwapOnFile(file); s != nil {
-		uses = append(uses, Use{Kind: UseSwap, Device: name, By: s.Path, Found: "/proc/swaps"})
-	}
-	for _, loop := range inv.LoopsOnFile(file) {
-		if loop.DevT == except {
-			continue
-		}
-		if above := inv.Uses(loop); len(above) > 0 {
-			uses = append(append(uses, above...), loopUse(name, loop))
-		}
-	}
-	return uses
-}
-
-// BackingUses returns what else relies on the file under a loop device.
-func (inv *Inventory) BackingUses(loop *Node) []Use {
-	if loop.BackingID == (blk.FileID{}) {
-		return nil
-	}
-	return inv.FileUses(loop.Backing, loop.BackingID, loop.DevT)
 }

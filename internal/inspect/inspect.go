@@ -37,9 +37,10 @@ type Device struct {
 	LogicalBytes  int               `json:"logical_block_bytes"`
 	PhysicalBytes int               `json:"physical_block_bytes"`
 	Model         string            `json:"model"`
-	MapperName    string            `json:"mapper_name"`  // of a dm device
-	RAIDLevel     string            `json:"raid_level"`   // of an md device
-	BackingFile   string            `json:"backing_file"` // of a loop device
+	MapperName    string            `json:"mapper_name"`    // of a dm device
+	RAIDLevel     string            `json:"raid_level"`     // of an md device
+	BackingFile   string            `json:"backing_file"`   // of a loop device
+	LoopDirectIO  bool              `json:"loop_direct_io"` // of a loop device: around the page cache
 	Firmware      string            `json:"firmware"`
 	Serial        string            `json:"serial"`
 	Transport     string            `json:"transport"`
@@ -54,6 +55,7 @@ type Device struct {
 	Rotational    bool              `json:"rotational"`
 	IOPoll        bool              `json:"io_poll"`
 	ReadOnly      bool              `json:"read_only"`
+	Hidden        bool              `json:"hidden"` // a path of a multipath device, which has no node to open
 	Removable     bool              `json:"removable"`
 	DiscardBytes  int64             `json:"discard_max_bytes"`
 	Zoned         string            `json:"zoned"`
@@ -62,7 +64,6 @@ type Device struct {
 	Partitions    []string          `json:"partitions"`
 	Stack         []string          `json:"stack"`
 	Detail        *Detail           `json:"detail,omitempty"`
-	Hidden        bool              `json:"hidden"` // a path of a multipath device, which has no node to open
 }
 
 // Queue is one hardware queue and the CPUs that feed it.
@@ -168,7 +169,7 @@ func gather(inv *device.Inventory, n *device.Node, f device.Facts) Device {
 	return Device{
 		Name: f.Name, Path: "/dev/" + f.Name, Major: f.DevT.Major, Minor: f.DevT.Minor, Disk: f.Disk, Kind: f.Kind,
 		SizeBytes: f.SizeBytes, LogicalBytes: f.LogicalBytes, PhysicalBytes: f.PhysicalBytes,
-		Model: f.Model, MapperName: f.MapperName, RAIDLevel: f.Level, BackingFile: f.BackingFile,
+		Model: f.Model, MapperName: f.MapperName, RAIDLevel: f.Level, BackingFile: f.BackingFile, LoopDirectIO: f.LoopDirectIO,
 		Firmware: f.Firmware, Serial: f.Serial,
 		Transport: f.Transport, PCIAddress: f.PCIAddress, NUMANode: f.NUMANode,
 		Scheduler: f.Scheduler, Schedulers: list(f.Schedulers), Queues: queues(f.Queues), Tags: f.Tags, NrRequests: f.NrRequests,

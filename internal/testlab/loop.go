@@ -41,6 +41,7 @@ func Loop(t testing.TB, o LoopOptions) *LoopDevice {
 	}
 	loop, err := blk.AttachLoop(backing, blk.LoopOptions{
 		SectorBytes: o.SectorBytes, DirectIO: o.DirectIO, ReadOnly: o.ReadOnly,
+		AutoClear: true, // the kernel detaches it when a killed test can not
 	})
 	if err != nil {
 		t.Fatalf("attach loop device: %v", err)

@@ -1,7 +1,11 @@
 package testlab
 
 import (
+	"bufio"
+	"fmt"
 	"os"
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -60,6 +64,42 @@ func TestLoopIsGoneAfterTheTest(t *testing.T) {
 	}
 	if _, err := os.Stat(d.Backing); !os.IsNotExist(err) {
 		t.Errorf("backing file still there: %v", err)
+	}
+}
+
+// attachAndWait is the environment variable that makes the test below a program that attaches a loop device over
+// the file it names, says which, and waits to be killed.
+const attachAndWait = "TESTLAB_ATTACH_AND_WAIT"
+
+func TestLoopIsGoneWhenTheTestIsKilled(t *testing.T) {
+	if backing := os.Getenv(attachAndWait); backing != "" {
+		fmt.Println(Loop(t, LoopOptions{Backing: backing}).Name)
+		select {}
+	}
+	Require(t, "loop")
+	backing := backingFile(t, LoopOptions{Tmpfs: true})
+	cmd := exec.Command(os.Args[0], "-test.run=^TestLoopIsGoneWhenTheTestIsKilled$")
+	cmd.Env = append(os.Environ(), attachAndWait+"="+backing)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	name, err := bufio.NewReader(out).ReadString('\n')
+	d := &LoopDevice{Name: strings.TrimSpace(name), Backing: backing}
+	if err != nil || !d.attached() {
+		t.Errorf("the child said %q, %v, and has no loop device", name, err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err == nil {
+		t.Error("the killed child ended well")
+	}
+	if !Eventually(5*time.Second, func() bool { return !d.attached() }) {
+		t.Errorf("%s outlived the test that made it", d.Name)
 	}
 }
 
