@@ -7,7 +7,9 @@ import (
 
 // Region returns the bytes [low, high) of a target of targetBytes that a job's clone works on; clone counts
 // from 0. It is fio's arithmetic of size, filesize, offset, offset_increment, offset_align and their
-// percentages for the job's first file. high-low is a multiple of the job's smallest block size.
+// percentages for the job's first file. high-low is a multiple of the job's smallest block size: the last
+// block of a size that is none is left out, except that a sequential job does it whole when the target has
+// room, as in fio.
 //
 // A region that does not lie within the target or holds no block is an error with a hint.
 func Region(job *Job, clone int, targetBytes int64) (low, high int64, err error) {
@@ -34,10 +36,15 @@ func FileRegion(job *Job, clone, file int, targetBytes int64) (low, high int64, 
 		return 0, 0, fault.Usage("SIZE_BEYOND_END", "lower size=, or leave it out to use the target to its end",
 			"job %s: its region is bytes %d to %d, and the target ends at %d", job.Name, low, low+length, targetBytes)
 	}
-	length -= length % block
-	if length == 0 {
+	if length < block {
 		return 0, 0, fault.Usage("REGION_TOO_SMALL", "raise size= or lower bs=",
 			"job %s: its region at byte %d holds no whole block of %s", job.Name, low, units.Bytes(block))
+	}
+	if rest := length % block; rest != 0 {
+		length -= rest
+		if !job.Size.IsPct && !job.RW.Random() && length+block <= targetBytes-low {
+			length += block
+		}
 	}
 	return low, low + length, nil
 }
@@ -78,11 +85,13 @@ func regionLength(job *Job, file int, low, targetBytes, block int64) (int64, err
 		return min(job.Size.Of(targetBytes), rest), nil
 	case job.Size.Bytes == 0:
 		return rest, nil
+	case job.NrFiles <= 1:
+		return job.Size.Bytes, nil
 	}
-	files := int64(max(job.NrFiles, 1))
+	files := int64(job.NrFiles)
 	share := job.Size.Bytes / files
 	share -= share % block
-	if share == 0 && files > 1 {
+	if share == 0 {
 		return 0, fault.Usage("REGION_TOO_SMALL", "raise size=, or lower bs= or nrfiles=",
 			"job %s: size %s over %d files leaves no block of %s for each", job.Name,
 			units.Bytes(job.Size.Bytes), files, units.Bytes(block))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"runtime"
 	"strings"
@@ -34,6 +35,23 @@ func bindJobOptions(cmd *cobra.Command) {
 		}
 		return list, directive
 	}
+}
+
+// answer does what a command line asks for instead of a run: help, a description of options or engines, the
+// jobs as a command line of program, or nothing but reading them. done is false when it asks for none of it.
+func (a *app) answer(cmd *cobra.Command, s *fiojob.Settings, program string) (done bool, err error) {
+	switch {
+	case s.Help:
+		return true, cmd.Help()
+	case s.CmdHelp != nil:
+		return true, fiojob.WriteCmdHelp(a.stdout, *s.CmdHelp)
+	case s.EngHelp != nil:
+		return true, fiojob.WriteEngHelp(a.stdout, *s.EngHelp)
+	case s.ShowCommand:
+		_, err := fmt.Fprintln(a.stdout, fiojob.ShellCommand(program, s.Command))
+		return true, err
+	}
+	return s.ParseOnly, nil
 }
 
 // parseOptions is what reading jobs needs to know of this machine.

@@ -38,8 +38,8 @@ workers and CPUs, memory and duration. No device or file is opened.
 		if err != nil {
 			return err
 		}
-		if settings.Help {
-			return cmd.Help()
+		if done, err := a.answer(cmd, settings, "blkmeter plan"); done || err != nil {
+			return err
 		}
 		if len(plan.Jobs) == 0 {
 			return fault.Usage("NO_JOBS", "name a job file or give options, as for blkmeter run", "there is nothing to plan")

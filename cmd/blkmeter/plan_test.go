@@ -111,6 +111,23 @@ func TestPlanHelpAndCompletion(t *testing.T) {
 	}
 }
 
+func TestAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"plan", "--cmdhelp=bs"}, "Block size"},
+		{[]string{"plan", "--enghelp"}, "io_uring"},
+		{[]string{"plan", "--showcmd", "--bs=4k", "--name=a b", "--size=1m"}, "blkmeter plan --bs=4k '--name=a b' --size=1m\n"},
+		{[]string{"plan", "--parse-only", "--size=1m"}, ""},
+	} {
+		stdout, stderr, exit := call(t, "", tt.args...)
+		if exit != fault.ExitDone || stderr != "" || !strings.Contains(strings.ToLower(stdout), strings.ToLower(tt.want)) {
+			t.Errorf("%q: exit %d, stdout %q, stderr %q", tt.args, exit, stdout, stderr)
+		}
+	}
+}
+
 func TestTargetBytes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data")
 	if err := os.WriteFile(path, make([]byte, 12345), 0o600); err != nil {

@@ -58,7 +58,7 @@ A job that comes from a job file, or from ` + "`blkmeter fio`" + `, has fio's de
 | 0\|1 | 0 or 1, and nothing else. ` + "`[=0\\|1]`" + ` may stand alone, which means 1 |
 | A[,B[,C]] | for reads, writes and trims. A value without a comma after it goes for the rest, too: 8k,32k gives trims 32k |
 
-fio's grammar has traps. blkmeter reads these as fio does and warns; ` + "`--strict`" + ` makes them errors:
+fio's language has traps. blkmeter reads these as fio does and warns (FIO_TRAP); ` + "`--strict`" + ` makes them errors:
 
 | Text | Is | Since |
 |---|---|---|
@@ -68,6 +68,7 @@ fio's grammar has traps. blkmeter reads these as fio does and warns; ` + "`--str
 | runtime=1min, runtime=10sec | 1 and 10 microseconds | any suffix of a time that is not known means microseconds |
 | startdelay=5s-10s | from 5 microseconds | the suffix of the first number is taken to be s-10s; write 5-10s |
 | bs=1k-4k | 1k for reads, 4k for writes and trims | only bsrange takes ranges |
+| filename=B after filename=A | both | the option adds to the targets named before, in [global] too |
 | size=1g,2g | 2g | the last of a list wins where there should be one value |
 
 ## Options

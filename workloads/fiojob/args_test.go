@@ -117,11 +117,11 @@ func TestTrapsWarn(t *testing.T) {
 	}
 	for _, tt := range tests {
 		plan, _ := parse(t, options(nil), tt.arg)
-		if len(plan.Warnings) != 1 || plan.Warnings[0].Code != "NUMBER_TRAP" || !strings.Contains(plan.Warnings[0].Sentence, tt.want) {
+		if len(plan.Warnings) != 1 || plan.Warnings[0].Code != "FIO_TRAP" || !strings.Contains(plan.Warnings[0].Sentence, tt.want) {
 			t.Errorf("%s: %+v", tt.arg, plan.Warnings)
 		}
-		fails(t, options(nil), "NUMBER_TRAP", tt.want, tt.arg, "--strict")
-		fails(t, options(nil), "NUMBER_TRAP", tt.want, tt.arg, "--warnings-fatal")
+		fails(t, options(nil), "FIO_TRAP", tt.want, tt.arg, "--strict")
+		fails(t, options(nil), "FIO_TRAP", tt.want, tt.arg, "--warnings-fatal")
 	}
 }
 

@@ -192,9 +192,9 @@ func (p *parser) apply(d *draft, a assignment) {
 	}
 	if trap != "" {
 		if p.settings.Strict {
-			p.problem("NUMBER_TRAP", "without --strict this is a warning", "%s: %s: %s", a.place, a, trap)
+			p.problem("FIO_TRAP", "without --strict this is a warning", "%s: %s: %s", a.place, a, trap)
 		} else {
-			p.warn("NUMBER_TRAP", "fio reads it so, too; --strict makes it an error", "%s: %s: %s", a.place, a, trap)
+			p.warn("FIO_TRAP", "fio reads it so, too; --strict makes it an error", "%s: %s: %s", a.place, a, trap)
 		}
 	}
 	switch {

@@ -197,3 +197,19 @@ func WriteEngHelp(w io.Writer, name string) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// ShellCommand joins a program and its arguments to a line that a shell reads back as they are.
+func ShellCommand(program string, args []string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./:,%@^"
+	var b strings.Builder
+	b.WriteString(program)
+	for _, arg := range args {
+		b.WriteByte(' ')
+		if arg != "" && strings.Trim(arg, plain) == "" {
+			b.WriteString(arg)
+			continue
+		}
+		b.WriteString("'" + strings.ReplaceAll(arg, "'", `'\''`) + "'")
+	}
+	return b.String()
+}

@@ -54,6 +54,7 @@ func TestGrammar(t *testing.T) {
 		{"an expression", "[a]\nsize=(2*(4k+4096)-1)\nbs=1", func(j workloads.Job) bool { return j.Size.Bytes == 16383 }},
 		{"a section named like a device", "[/dev/sdz]\nrw=read", func(j workloads.Job) bool { return cmp.Equal(j.Filenames, []string{"/dev/sdz"}) }},
 		{"colons in names", "[a]\nsize=1m\nfilename=/x\\:y:/z", func(j workloads.Job) bool { return cmp.Equal(j.Filenames, []string{"/x:y", "/z"}) && j.NrFiles == 2 }},
+		{"filenames add up", "[global]\nfilename=/a\n[a]\nsize=1m\nfilename=/b", func(j workloads.Job) bool { return cmp.Equal(j.Filenames, []string{"/a", "/b"}) && j.NrFiles == 2 }},
 		{"bsrange wins over bs", "[a]\nsize=1m\nbsrange=4k-8k\nbs=16k", func(j workloads.Job) bool { return j.BS[0] == workloads.SizeRange{Min: 4096, Max: 8192} }},
 		{"bsrange the wrong way round", "[a]\nsize=1m\nbsrange=8k-4k,16k:32k", func(j workloads.Job) bool {
 			return j.BS[0] == workloads.SizeRange{Min: 4096, Max: 8192} && j.BS[2] == workloads.SizeRange{Min: 16384, Max: 32768}
@@ -168,11 +169,12 @@ func TestWarnings(t *testing.T) {
 		code string
 		want int
 	}{
-		{"[a]\nsize= 4k\nbs=1", "NUMBER_TRAP", 1},
+		{"[a]\nsize= 4k\nbs=1", "FIO_TRAP", 1},
+		{"[global]\nfilename=/a\n[a]\nsize=1m\nfilename=/b", "FIO_TRAP", 1},
 		{"[a]\nsize=1m\nclocksource=cpu\n[b]\nsize=1m\nclocksource=cpu", "OPTION_IGNORED", 1},
 		{"[a]\nsize=1m\nioengine=mmap", "ENGINE_REPLACED", 1},
 		{"[a]\nsize=1m\nioengine=sync\niodepth=8", "SYNC_DEPTH", 1},
-		{"[a]\nsize=1m\nstartdelay=5s-10s", "NUMBER_TRAP", 1},
+		{"[a]\nsize=1m\nstartdelay=5s-10s", "FIO_TRAP", 1},
 		{"[a]\nsize=1m\nruntime=10\nmax_latency=10ms,1s\nbs=4k,8k,16k\nss_dur=30s", "", 0},
 	}
 	for _, tt := range tests {

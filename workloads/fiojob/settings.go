@@ -29,7 +29,7 @@ type Settings struct {
 	ParseOnly     bool
 	ShowCommand   bool
 	WarningsFatal bool
-	Strict        bool // surprises of fio's number grammar are errors
+	Strict        bool // surprises of fio's language are errors
 	Sections      []string
 	MaxJobs       int
 	AuxPath       string
@@ -100,7 +100,7 @@ func switches() []Option {
 			Help: "most clones of jobs that a run may have",
 		},
 		{Name: "warnings-fatal", Kind: on(func(s *Settings) *bool { return &s.WarningsFatal }), Help: "make every warning about options an error"},
-		{Name: "strict", Own: true, Kind: on(func(s *Settings) *bool { return &s.Strict }), Help: "make surprises of fio's number grammar errors"},
+		{Name: "strict", Own: true, Kind: on(func(s *Settings) *bool { return &s.Strict }), Help: "make surprises of fio's language, warned of by FIO_TRAP, errors"},
 		{Name: "aux-path", Kind: str("DIR", func(s *Settings) *string { return &s.AuxPath }), Help: "where files that the run leaves are put"},
 		{Name: "help", Kind: on(func(s *Settings) *bool { return &s.Help }), Help: "show this help"},
 		{Name: "version", Kind: on(func(s *Settings) *bool { return &s.Version }), Help: "show the version"},

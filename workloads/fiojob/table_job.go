@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,8 +86,8 @@ func jobOptions() []Option {
 func targetOptions() []Option {
 	return []Option{
 		{
-			Name: "filename", Kind: text{form: "PATH[:PATH...]", set: setFilenames}, Group: GroupTarget,
-			Help:    "the devices or files to do I/O to; \\: is a colon in a name",
+			Name: "filename", Kind: filenames{}, Group: GroupTarget,
+			Help:    "the devices or files to do I/O to; \\: is a colon in a name; given again, it adds to them",
 			Differs: "a name that is missing under /dev is an error; fio would create a file there",
 		},
 		{
@@ -189,13 +190,22 @@ func safetyOptions() []Option {
 	}
 }
 
-func setFilenames(d *draft, v string) error {
-	names := splitNames(v)
+// filenames takes targets. As in fio, the option adds to the targets that it named before, those of a
+// [global] section among them.
+type filenames struct{ valued }
+
+func (filenames) Syntax() string { return "PATH[:PATH...]" }
+
+func (filenames) parse(d *draft, value string) (trap string, err error) {
+	names := splitNames(value)
 	if len(names) == 0 {
-		return errors.New("it names nothing")
+		return "", errors.New("it names nothing")
 	}
-	d.Filenames = names
-	return nil
+	if len(d.Filenames) > 0 {
+		trap = fmt.Sprintf("%s is used beside %s, which was named before", shorten(value), shorten(strings.Join(d.Filenames, ", ")))
+	}
+	d.Filenames = append(slices.Clone(d.Filenames), names...)
+	return trap, nil
 }
 
 // splitNames cuts a list of paths at colons; a backslash before a colon keeps it.

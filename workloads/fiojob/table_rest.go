@@ -1,10 +1,6 @@
 package fiojob
 
-import (
-	"strings"
-
-	"github.com/blkmeter/blkmeter/workloads"
-)
+import "strings"
 
 func verifyOptions() []Option {
 	count := func(field func(*draft) *uint64) integer {
@@ -146,7 +142,7 @@ func zoneOptions() []Option {
 			Name: "zonerange", Kind: size(func(d *draft) *int64 { return &d.Zones.RangeBytes }), Group: GroupZones, Default: "0", Help: "size of a zone",
 		},
 		{
-			Name: "zoneskip", Kind: amount{set: func(d *draft, v workloads.Amount) { d.Zones.SkipBytes = v.Bytes }}, Group: GroupZones, Default: "0", Help: "gap after a zone",
+			Name: "zoneskip", Kind: size(func(d *draft) *int64 { return &d.Zones.SkipBytes }), Group: GroupZones, Default: "0", Help: "gap after a zone",
 		},
 		zoned("zonecapacity", integer{max: maxInt64, unit: "BYTES"}, "0", "usable part of a zone"),
 		zoned("max_open_zones", integer{max: 4096}, "0", "most zones open for writing"),

@@ -201,6 +201,17 @@ func TestComplete(t *testing.T) {
 	}
 }
 
+func TestShellCommand(t *testing.T) {
+	args := []string{"--name=a b", "--bs=4k", "", "it's", "$HOME", "--size=50%"}
+	out, err := exec.Command("sh", "-c", ShellCommand("printf '%s\\n'", args)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Join(args, "\n")+"\n", string(out)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestNearest(t *testing.T) {
 	tests := []struct{ word, want string }{
 		{"iodeph", "iodepth"}, {"rwmixraed", "rwmixread"}, {"blocksize ", "blocksize"}, {"RW", "rw"}, {"number_io", "number_ios"},

@@ -1,0 +1,98 @@
+package fiojob
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+// The regions of one job of a kind with fio's: what fio reads is what FileRegion says it works on.
+func TestRegionAgainstFio(t *testing.T) {
+	requireFio(t)
+	const fileBytes = 1_000_000
+	tests := []string{
+		"bs=4k",
+		"bs=4k size=300k",
+		"bs=4k size=300001",
+		"bs=4k size=30%",
+		"bs=4k size=100%",
+		"bs=4k offset=10%",
+		"bs=4k offset=10% size=30%",
+		"bs=4k offset=50% size=75%",
+		"bs=4k offset=100k",
+		"bs=4k offset=100k size=200k",
+		"bs=4k offset=1000 size=200k",
+		"bs=1k-8k offset=33%",
+		"bs=64k offset=64k size=900000",
+		"bs=64k size=50%",
+		"bs=4k offset=33% offset_align=64k",
+		"bs=4k offset=33k offset_align=64k",
+		"bs=512 offset=7% size=11%",
+		"bs=3000 size=10%",
+		"bs=4k filesize=500k",
+		"bs=4k filesize=500k offset=100k",
+		"bs=4k filesize=2k-2m",
+		"bs=4k filesize=500k offset=10%",
+		"bs=4k rw=randread size=50%",
+		"bs=4k size=400k nrfiles=1 offset_increment=50k",
+		"bs=8k size=200k filename=f:g",
+		"bs=4k rw=randread size=300001",
+		"bs=4k size=50% filename=f:g",
+		"bs=4k filename=f:g",
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"f", "g"} {
+		if err := os.WriteFile(filepath.Join(dir, name), make([]byte, fileBytes), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var args []string // one fio for all, since each takes most of a second to start and end
+	for i, tt := range tests {
+		args = append(args, fmt.Sprintf("--name=job%d", i), "--write_iolog="+filepath.Join(dir, fmt.Sprint("log", i)), "--rw=read")
+		if !strings.Contains(tt, "filename=") {
+			args = append(args, "--filename=f")
+		}
+		for o := range strings.FieldsSeq(tt) {
+			args = append(args, "--"+o)
+		}
+	}
+	command := exec.Command("fio", args...)
+	command.Dir = dir
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("fio %q: %v\n%s", args, err, out)
+	}
+	plan, _ := parse(t, ParseOptions{Fio: true}, args...)
+	for i := range plan.Jobs {
+		job := &plan.Jobs[i]
+		for file, name := range job.Paths(0) {
+			low, high, err := workloads.FileRegion(job, 0, file, fileBytes)
+			fioLow, fioHigh := extentOf(t, job.Replay.Write, name)
+			if err != nil || low != fioLow || high != fioHigh {
+				t.Errorf("%s: %s is [%d, %d), %v; fio reads [%d, %d)", tests[i], name, low, high, err, fioLow, fioHigh)
+			}
+		}
+	}
+}
+
+// extentOf returns the bytes of a file that an I/O log covers.
+func extentOf(t *testing.T, iolog, name string) (low, high int64) {
+	t.Helper()
+	text, err := os.ReadFile(iolog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	low = 1 << 62
+	for line := range strings.Lines(string(text)) {
+		var at, offset, length int64
+		var file, action string
+		if n, _ := fmt.Sscan(line, &at, &file, &action, &offset, &length); n == 5 && file == name && action == "read" {
+			low, high = min(low, offset), max(high, offset+length)
+		}
+	}
+	return low, high
+}
