@@ -130,7 +130,7 @@ func New(kind string, o Options) (Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a %s lock: %w", kind, err)
 	}
-	c := common{arena: arena, stopped: &words[2].a, yieldAfter: o.YieldAfter}
+	c := common{arena: arena, stopped: &words[2].a, yieldAfter: o.YieldAfter, born: time.Now(), life: o.MaxLife}
 	first, second := &words[0].a, &words[1].a
 	var l Lock
 	switch kind {
@@ -167,6 +167,8 @@ type common struct {
 	arena      *mem.Arena
 	stopped    *atomic.Uint32
 	yieldAfter uint32
+	born       time.Time
+	life       time.Duration
 }
 
 func (c *common) Stop() { c.stopped.Store(1) }
@@ -179,6 +181,11 @@ func (c *common) pause(spins uint32) bool {
 		cpu.Yield()
 	} else {
 		cpu.Pause(1)
+	}
+	// A spinner looks after its own end as well: under a real-time priority it can keep the CPU from whoever
+	// should run the watchdog.
+	if c.life > 0 && spins%1024 == 1023 && time.Since(c.born) > c.life {
+		c.stopped.Store(1)
 	}
 	return c.stopped.Load() == 0
 }

@@ -136,32 +136,34 @@ func TailRatio(a, b [][]Bucket, quantile float64, o Bootstrap) (*Distribution, e
 	if len(a) != len(b) {
 		return nil, fmt.Errorf("%d blocks of one arm and %d of the other cannot be paired", len(a), len(b))
 	}
-	qa, qb := newMerger(a), newMerger(b)
+	qa, qb := NewMerged(a), NewMerged(b)
 	return Resample(len(a), func(blocks []int) float64 {
-		return math.Log(qb.quantile(blocks, quantile) / qa.quantile(blocks, quantile))
+		return math.Log(qb.Quantile(blocks, quantile) / qa.Quantile(blocks, quantile))
 	}, o)
 }
 
 // Quantile returns the value at or under which the share quantile (0..1) of all samples of the blocks lies;
 // NaN when there are none.
 func Quantile(blocks [][]Bucket, quantile float64) float64 {
-	m := newMerger(blocks)
+	m := NewMerged(blocks)
 	all := make([]int, len(blocks))
 	for i := range all {
 		all[i] = i
 	}
-	return m.quantile(all, quantile)
+	return m.Quantile(all, quantile)
 }
 
-// merger holds blocks' histograms over one common list of values, so that merging is adding rows.
-type merger struct {
+// Merged holds blocks' histograms over one common list of values, so that merging some of them is adding rows.
+// It is for one goroutine at a time.
+type Merged struct {
 	values []int64
 	rows   [][]int64
 	sum    []int64
 }
 
-func newMerger(blocks [][]Bucket) *merger {
-	m := &merger{}
+// NewMerged prepares blocks' histograms for merging.
+func NewMerged(blocks [][]Bucket) *Merged {
+	m := &Merged{}
 	for _, b := range blocks {
 		for _, k := range b {
 			m.values = append(m.values, k.Value)
@@ -181,7 +183,9 @@ func newMerger(blocks [][]Bucket) *merger {
 	return m
 }
 
-func (m *merger) quantile(blocks []int, q float64) float64 {
+// Quantile returns the value at or under which the share q (0..1) of all samples of those blocks lies; NaN when
+// there are none. A block may be given more than once.
+func (m *Merged) Quantile(blocks []int, q float64) float64 {
 	clear(m.sum)
 	total := int64(0)
 	for _, i := range blocks {

@@ -67,34 +67,9 @@ func (c *Curve) Adequate() bool { return c.MaxResidual <= 3*c.BlockSD }
 // weighted by its number of blocks (the variance is pooled), under the constraints of [USL]. Intervals come from
 // resampling blocks within each load and fitting again, percentile method.
 func FitUSL(loads []Load, o Bootstrap) (*Curve, error) {
-	if len(loads) < minLoads {
-		return nil, fmt.Errorf("the scalability law needs %d different loads, there are %d", minLoads, len(loads))
-	}
-	points := make([]point, len(loads))
-	logs := make([][]float64, len(loads))
-	var pooled, degrees float64
-	for i, l := range loads {
-		if l.N < 1 || len(l.Throughput) == 0 {
-			return nil, fmt.Errorf("load %d: concurrency %d with %d blocks", i, l.N, len(l.Throughput))
-		}
-		for _, x := range l.Throughput {
-			if !(x > 0) || math.IsInf(x, 0) {
-				return nil, fmt.Errorf("load %d: throughput %v has no logarithm", i, x)
-			}
-			logs[i] = append(logs[i], math.Log(x))
-		}
-		points[i] = point{n: float64(l.N), y: Mean(logs[i])}
-		for _, y := range logs[i] {
-			pooled += (y - points[i].y) * (y - points[i].y)
-		}
-		degrees += float64(len(logs[i]) - 1)
-	}
-	sd := 0.0
-	if degrees > 0 {
-		sd = math.Sqrt(pooled / degrees)
-	}
-	for i := range points {
-		points[i].weight = float64(len(logs[i]))
+	points, logs, sd, err := prepare(loads)
+	if err != nil {
+		return nil, err
 	}
 	best, err := fit(points, start(points))
 	if err != nil {
@@ -132,6 +107,48 @@ func FitUSL(loads []Load, o Bootstrap) (*Curve, error) {
 	c.AlphaInterval = percentile(best.Alpha, alphas, o.Confidence)
 	c.BetaInterval = percentile(best.Beta, betas, o.Confidence)
 	return c, nil
+}
+
+// QuickUSL is FitUSL without intervals: for statistics that are resampled as a whole.
+func QuickUSL(loads []Load) (USL, error) {
+	points, _, _, err := prepare(loads)
+	if err != nil {
+		return USL{}, err
+	}
+	return fit(points, start(points))
+}
+
+// prepare checks the loads and returns each one's mean of ln X, all of ln X, and their pooled deviation.
+func prepare(loads []Load) (points []point, logs [][]float64, sd float64, err error) {
+	if len(loads) < minLoads {
+		return nil, nil, 0, fmt.Errorf("the scalability law needs %d different loads, there are %d", minLoads, len(loads))
+	}
+	points = make([]point, len(loads))
+	logs = make([][]float64, len(loads))
+	var pooled, degrees float64
+	for i, l := range loads {
+		if l.N < 1 || len(l.Throughput) == 0 {
+			return nil, nil, 0, fmt.Errorf("load %d: concurrency %d with %d blocks", i, l.N, len(l.Throughput))
+		}
+		for _, x := range l.Throughput {
+			if !(x > 0) || math.IsInf(x, 0) {
+				return nil, nil, 0, fmt.Errorf("load %d: throughput %v has no logarithm", i, x)
+			}
+			logs[i] = append(logs[i], math.Log(x))
+		}
+		points[i] = point{n: float64(l.N), y: Mean(logs[i])}
+		for _, y := range logs[i] {
+			pooled += (y - points[i].y) * (y - points[i].y)
+		}
+		degrees += float64(len(logs[i]) - 1)
+	}
+	if degrees > 0 {
+		sd = math.Sqrt(pooled / degrees)
+	}
+	for i := range points {
+		points[i].weight = float64(len(logs[i]))
+	}
+	return points, logs, sd, nil
 }
 
 // percentile is the plain bootstrap interval.

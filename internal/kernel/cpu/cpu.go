@@ -126,9 +126,12 @@ func ThreadPolicy() (Policy, error) {
 
 // SetThreadPolicy changes how the calling thread is scheduled (sched_setattr(2)). Real-time classes need
 // CAP_SYS_NICE or a fitting RLIMIT_RTPRIO; the error is then EPERM.
-func SetThreadPolicy(p Policy) error {
+func SetThreadPolicy(p Policy) error { return SetPolicyOf(0, p) }
+
+// SetPolicyOf is SetThreadPolicy for the thread with that id; 0 is the calling thread.
+func SetPolicyOf(threadID int, p Policy) error {
 	a := unix.SchedAttr{Policy: uint32(p.Class), Priority: uint32(p.Priority), Nice: int32(p.Nice)}
-	if err := unix.SchedSetAttr(0, &a, 0); err != nil {
+	if err := unix.SchedSetAttr(threadID, &a, 0); err != nil {
 		return fmt.Errorf("setting the thread's scheduling class %d, priority %d: %w", p.Class, p.Priority, err)
 	}
 	return nil

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/blkmeter/blkmeter/engine/lock"
+	"github.com/blkmeter/blkmeter/internal/claims"
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
+	"github.com/blkmeter/blkmeter/internal/lockbench"
+	"github.com/blkmeter/blkmeter/report"
+	"github.com/spf13/cobra"
+)
+
+// claimsOptions is the flags of blkmeter claims run.
+type claimsOptions struct {
+	profile string
+	budget  time.Duration
+	seed    uint64
+	json    bool
+	output  string
+}
+
+func newClaimsCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "claims",
+		Short: "List the claims of the blk-mq and lock literature, or test them on this machine",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprint(a.stdout, claims.List(claims.Registry()))
+			return err
+		},
+	}
+	cmd.AddCommand(newClaimsRunCommand(a))
+	return cmd
+}
+
+func newClaimsRunCommand(a *app) *cobra.Command {
+	var o claimsOptions
+	cmd := &cobra.Command{
+		Use:   "run [ID ...] [DEVICE]",
+		Short: "Test claims and give a verdict on each",
+		Long: `Test claims by running their arms in randomised, interleaved blocks, and judge them: REPRODUCED,
+NOT REPRODUCED, INCONCLUSIVE (with the number of blocks needed) or CANNOT BE TESTED HERE (with the
+code and what would make it testable). Claims are named by number (2, 24a); without any, all are run.
+
+Profiles: ci (0.35 s arms, up to 10 blocks, smallest effect 10 %), bench (5 s arms, up to 20 blocks),
+full (5 s arms, 20 blocks). All look at fixed numbers of blocks only, early looks with wider intervals.
+
+Exit status: 0 every claim got its verdict, whatever it is; 1 usage; 7 the system lacks something;
+130 interrupted, the verdicts so far were written.`,
+		Example: `  blkmeter claims run 21 23 24a
+  blkmeter claims run --budget=5m --output=claims.json
+  blkmeter claims run 2 16 /dev/nvme0n1 --profile=bench`,
+		RunE: func(cmd *cobra.Command, args []string) error { return runClaims(cmd.Context(), a, o, args) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.profile, "profile", "ci", "how much to spend: ci, bench or full")
+	f.DurationVar(&o.budget, "budget", 0, "test the most telling claims that fit (default 5m with ci, else no limit)")
+	f.Uint64Var(&o.seed, "seed", 0, "seed of the order of arms and of the intervals (default: drawn, and recorded)")
+	f.BoolVar(&o.json, "json", false, "write the document (blkmeter.claims/1) instead of text")
+	f.StringVarP(&o.output, "output", "o", "", "write the document to this file as well")
+	return cmd
+}
+
+// claimID is what tells a claim from a device on the command line.
+var claimID = regexp.MustCompile(`^[0-9]+[a-z]?$`)
+
+// splitClaimArgs tells claims (numbers, also with commas between) from the one device.
+func splitClaimArgs(args []string) (ids []string, device string, err error) {
+	for _, arg := range args {
+		for _, word := range strings.Split(arg, ",") {
+			switch {
+			case claimID.MatchString(word):
+				ids = append(ids, word)
+			case device == "" && word == arg:
+				device = arg
+			default:
+				return nil, "", fault.Usage("BAD_CLAIM", "name claims by number, and at most one device: blkmeter claims run 2 16 /dev/nvme0n1",
+					"%q is neither a claim nor the only device", arg)
+			}
+		}
+	}
+	return ids, device, nil
+}
+
+func runClaims(ctx context.Context, a *app, o claimsOptions, args []string) error {
+	ids, device, err := splitClaimArgs(args)
+	if err != nil {
+		return err
+	}
+	selected, err := claims.Select(ids)
+	if err != nil {
+		return fault.Usage("UNKNOWN_CLAIM", "blkmeter claims lists them", "%v", err)
+	}
+	profile, ok := claims.ProfileNamed(o.profile)
+	if !ok {
+		return fault.Usage("UNKNOWN_PROFILE", "the profiles are ci, bench and full", "no profile is called %q", o.profile)
+	}
+	if o.seed == 0 {
+		o.seed = rand.Uint64N(1 << 32)
+	}
+	env, err := claimsEnvironment()
+	if err != nil {
+		return err
+	}
+	runners := claims.Runners{Lock: &claims.LockRunner{CPUs: env.CPUs, Arm: profile.Arm, Ramp: profile.Ramp, StateDir: lock.StateDir(a.env)}}
+	if device != "" {
+		return fault.New(fault.ExitEnvironment, "NO_DEVICE_CLAIMS", "leave the device out to test the claims about locks",
+			"this build cannot test claims on a device")
+	}
+	run := claims.Options{Profile: profile, Seed: o.seed, Budget: o.budget}
+	if a.terminal() {
+		run.Progress = func(p claims.Progress) {
+			fmt.Fprintf(a.stderr, "\r\x1b[Kclaim %s, block %d of at most %d, arm %s, at most %v left", p.Claim, p.Block, p.MaxBlocks, p.Arm, p.Left.Round(time.Second))
+		}
+	}
+	doc, runErr := claims.Run(ctx, env, selected, runners, run)
+	if a.terminal() {
+		fmt.Fprint(a.stderr, "\r\x1b[K")
+	}
+	doc.Command = a.args
+	doc.Tool = report.Tool{Name: "blkmeter"}
+	doc.Host.CPUs, doc.Host.Root = len(env.CPUs), env.Root
+	doc.KernelLocks = claims.KernelLocks("/sys")
+	if err := writeClaims(a, o, doc); err != nil {
+		return err
+	}
+	if runErr != nil {
+		return fault.Wrap(runErr, fault.ExitInterrupted, "INTERRUPTED", "", "the claims were interrupted; the verdicts so far were written")
+	}
+	return nil
+}
+
+// writeClaims writes the document where the user wants it.
+func writeClaims(a *app, o claimsOptions, doc *claims.Document) (err error) {
+	if o.output != "" {
+		f, err := os.Create(o.output)
+		if err != nil {
+			return fault.Wrap(err, fault.ExitUsage, "CANNOT_WRITE", "", "the document cannot be written")
+		}
+		if err := errors.Join(doc.Save(f), f.Close()); err != nil {
+			return fault.Wrap(err, fault.ExitUsage, "CANNOT_WRITE", "", "the document cannot be written")
+		}
+	}
+	if o.json {
+		return doc.Save(a.stdout)
+	}
+	return doc.Text(a.stdout)
+}
+
+// claimsEnvironment finds out what the preconditions ask about, except for the device.
+func claimsEnvironment() (claims.Environment, error) {
+	cpus, err := cpu.Affinity()
+	if err != nil {
+		return claims.Environment{}, fault.Wrap(err, fault.ExitEnvironment, "NO_AFFINITY", "", "the CPUs of this process are unknown")
+	}
+	cores, nodes := claims.Topology("/sys", cpus)
+	return claims.Environment{
+		CPUs: cpus, Cores: cores, NUMANodes: nodes, Root: os.Geteuid() == 0, RealTime: lockbench.MayInvert(),
+	}, nil
+}
+
+// terminal says whether progress can be shown on standard error.
+func (a *app) terminal() bool {
+	f, ok := a.stderr.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}

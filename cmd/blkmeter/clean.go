@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/blkmeter/blkmeter/engine/lock"
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/spf13/cobra"
+)
+
+func newCleanCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "clean",
+		Short: "Remove what a killed blkmeter left behind on the system",
+		Long: `Remove the System V semaphores of blkmeter processes that were killed before they could remove them
+themselves. What living processes use, and what blkmeter did not make, is left alone.
+
+Exit status: 0 done, also when there was nothing to do; 7 something could not be removed.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return runClean(a) },
+	}
+}
+
+func runClean(a *app) error {
+	dir := lock.StateDir(a.env)
+	leaks, err := lock.Clean(dir)
+	for _, l := range leaks {
+		if l.Gone {
+			fmt.Fprintf(a.stdout, "forgot semaphore set %#x of process %d, which was gone already\n", l.Key, l.PID)
+		} else {
+			fmt.Fprintf(a.stdout, "removed semaphore set %#x of process %d\n", l.Key, l.PID)
+		}
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.ExitEnvironment, "NOT_CLEANED", "the records are in "+dir, "not everything could be cleaned")
+	}
+	if len(leaks) == 0 {
+		fmt.Fprintln(a.stdout, "nothing was left behind")
+	}
+	return nil
+}

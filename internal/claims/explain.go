@@ -1,0 +1,81 @@
+package claims
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/blkmeter/blkmeter/internal/prose"
+	"github.com/blkmeter/blkmeter/internal/stats"
+)
+
+// maxSites is how many call sites an explain line names.
+const maxSites = 5
+
+// explain says in words what the blocks show besides the verdict: where locks were contended, how long waits
+// were, how unfairly the lock served.
+func (s *session) explain() {
+	r := s.r
+	r.Explain = []string{}
+	var contended, waits []string
+	var sites []string
+	for _, a := range r.Arms {
+		var parts, wholes, gaps, jains []float64
+		var histograms [][]stats.Bucket
+		for _, b := range r.Blocks {
+			sample, ok := b.Samples[a.Name]
+			if !ok {
+				continue
+			}
+			if n, ok := sample.Values[Contended]; ok {
+				parts, wholes = append(parts, n), append(wholes, sample.Values[IOs])
+				sites = append(sites, sample.Sites...)
+			}
+			if g, ok := sample.Values[GapNS]; ok {
+				gaps, jains = append(gaps, g), append(jains, sample.Values[Jain])
+			}
+			if h, err := histogram(sample.Histogram); err == nil && s.claim.armIsCrowd(a.Name) {
+				histograms = append(histograms, h)
+			}
+		}
+		if ios := sum(wholes); ios > 0 {
+			contended = append(contended, fmt.Sprintf("%s %.0f", a.Name, 1000*sum(parts)/ios))
+		}
+		if len(histograms) > 0 {
+			p := stats.Quantile(histograms, 0.999)
+			line := fmt.Sprintf("%s p99.9 %s, longest gap %s, Jain %.2f", a.Name, prose.Nanoseconds(p), prose.Nanoseconds(slices.Max(gaps)), stats.Mean(jains))
+			if stats.Mean(jains) < 0.9 {
+				line += " (unfair)"
+			}
+			waits = append(waits, line)
+		}
+	}
+	if len(contended) > 0 {
+		r.Explain = append(r.Explain, "contended lock acquisitions per 1,000 I/O: "+strings.Join(contended, ", "))
+	}
+	if len(sites) > 0 {
+		slices.Sort(sites)
+		sites = slices.Compact(sites)
+		r.Explain = append(r.Explain, "sites "+strings.Join(sites[:min(len(sites), maxSites)], ", "))
+	}
+	for i, w := range waits {
+		if i == 0 {
+			w = "waits: " + w
+		} else {
+			w = "       " + w
+		}
+		r.Explain = append(r.Explain, w)
+	}
+}
+
+func (c *Claim) armIsCrowd(name string) bool {
+	return slices.ContainsFunc(c.Arms, func(a Arm) bool { return a.Name == name && a.Lock != nil && a.Lock.Mode == LockCrowd })
+}
+
+func sum(xs []float64) float64 {
+	total := 0.0
+	for _, x := range xs {
+		total += x
+	}
+	return total
+}
