@@ -245,6 +245,7 @@ type Job struct {
 
 	// Safety.
 	Destroy           string // --destroy=NAME, the last path element of the resolved target
+	Fill              bool   // --fill: write a read job's region first, if it was never written
 	AllowFileCreate   bool
 	AllowMountedWrite bool // accepted; the guard never lets it through
 

@@ -2,13 +2,13 @@ package run
 
 import (
 	"fmt"
-	"math"
 	"sync/atomic"
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/catalog"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
+	"github.com/blkmeter/blkmeter/internal/units"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
 )
@@ -64,9 +64,45 @@ func MeasureCeiling(engineName string, depth int, cpus []int, d time.Duration) (
 	if full := w.box.take(); full != nil {
 		ios += full.ops[engine.OpRead].ios
 	}
-	n := math.Max(float64(ios), 1)
+	n := max(float64(ios), 1)
 	return Ceiling{
 		Engine: engineName, IODepth: depth, IOPS: n * 1e9 / float64(w.timing.ended-w.timing.measured),
 		UserNS: float64(w.outcome.usage.UserNS) / n, SystemNS: float64(w.outcome.usage.SysNS) / n,
 	}, nil
+}
+
+const (
+	// mayBind is the rate per worker below which the loop cannot be the limit: its ceiling at depth 1 is
+	// several times that on any machine that has NVMe.
+	mayBind = 100_000
+	// ceilingShare is the share of the ceiling from which the loop's own cost shapes the result.
+	ceilingShare = 0.5
+	ceilingTime  = 100 * time.Millisecond
+)
+
+// compareWithCeiling warns when a worker's rate is so near to what the loop can do on its queue without any
+// I/O that the figures are blkmeter's as well as the device's.
+func (c *conductor) compareWithCeiling(j *jobRun) {
+	on := map[string]string{catalog.Uring: catalog.Nop, catalog.Null: catalog.Null}[j.choice.Name]
+	if on == "" || j.paced || len(j.totals) == 0 {
+		return
+	}
+	w, ios := j.workers[0], uint64(0)
+	for op := range j.totals[0].ops {
+		ios += j.totals[0].ops[op].ios
+	}
+	rate := float64(ios) * 1e9 / float64(max(w.timing.ended-w.timing.measured, 1))
+	if rate < mayBind {
+		return
+	}
+	ceiling, err := MeasureCeiling(on, j.depth, w.place.cpus, ceilingTime)
+	if err != nil {
+		return
+	}
+	j.decide("ceiling", fmt.Sprintf("%s IOPS", units.Count(ceiling.IOPS)),
+		fmt.Sprintf("measured on %s at depth %d, on the worker's CPU: what blkmeter itself can do without I/O", on, j.depth))
+	if rate > ceilingShare*ceiling.IOPS {
+		c.warn("GENERATOR_BOUND", fmt.Sprintf("job %s: a worker did %s IOPS, %.0f %% of what blkmeter can do on such a queue without any I/O (%s); the generator is part of the limit", j.spec.Name, units.Count(rate), 100*rate/ceiling.IOPS, units.Count(ceiling.IOPS)),
+			"use more --numjobs on more CPUs, or a deeper --iodepth")
+	}
 }

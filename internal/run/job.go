@@ -112,7 +112,7 @@ func (c *conductor) open(ctx context.Context, j *jobRun) error {
 		return err
 	}
 	for clone, w := range j.workers {
-		if err := c.assign(j, w, clone); err != nil {
+		if err := c.assign(ctx, j, w, clone); err != nil {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*targ
 	case "dsync":
 		spec.Sync = target.SyncData
 	}
-	if s.RW.Destructive() {
+	if s.RW.Destructive() || s.Fill {
 		spec.Access = target.ReadWrite
 	}
 	t, err := c.opener.Open(spec)
@@ -247,7 +247,7 @@ func (c *conductor) chooseEngine(j *jobRun) error {
 }
 
 // assign gives a worker its region, pattern, batches and buffers.
-func (c *conductor) assign(j *jobRun, w *worker, clone int) error {
+func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int) error {
 	s := j.spec
 	j.depth = s.IODepth
 	if j.choice.Sync && j.depth > 1 {
@@ -275,6 +275,9 @@ func (c *conductor) assign(j *jobRun, w *worker, clone int) error {
 			return fmt.Errorf("job %s: %w", s.Name, err)
 		}
 		files = append(files, pattern.File{Low: low, High: high})
+		if err := c.checkWritten(ctx, j, t, low, high); err != nil {
+			return err
+		}
 	}
 	w.regionLow, w.regionHigh = files[0].Low, files[0].High
 	src, err := pattern.New(pattern.Config{Job: s, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)})
@@ -340,6 +343,32 @@ func want(s *workloads.Job, name string, on bool) engine.Want {
 		}
 	}
 	return engine.IfPossible
+}
+
+// checkWritten finds out how much of a region that will be read was ever written, and says so or writes it:
+// reading what never was written is answered from a map in memory.
+func (c *conductor) checkWritten(ctx context.Context, j *jobRun, t *target.Target, low, high int64) error {
+	if j.choice.Name == catalog.Null || !j.spec.RW.Does(workloads.Read) || t == c.scratch || c.filled[t.Resolved()] || c.asked[t] {
+		return nil
+	}
+	c.asked[t] = true
+	w := t.Written(low, high-low)
+	if w.Known && w.Percent < 99 && j.spec.Fill {
+		c.say("writing " + t.Path() + ", of which parts were never written")
+		if err := t.Fill(ctx, low, high-low, nil); err != nil {
+			return err
+		}
+		w = t.Written(low, high-low)
+	}
+	if i := c.targetIndex(t); i >= 0 {
+		r := &c.result.Targets[i]
+		r.WrittenKnown, r.WrittenPercent = w.Known, w.Percent
+	}
+	if w.Known && w.Percent < 99 {
+		c.warn("UNWRITTEN", fmt.Sprintf("%s: %.0f %% of the region was never written (%s); reading that is as fast as memory and says nothing about the device", t.Path(), 100-w.Percent, w.How),
+			"--fill writes it first; that needs --destroy=NAME where something exists")
+	}
+	return nil
 }
 
 // blockSizes lists the sizes that must fit the target's alignment.

@@ -62,8 +62,9 @@ type conductor struct {
 	topo      device.Topology
 	result    *report.Result
 	jobs      []*jobRun
-	targets   []*target.Target // in the order of result.Targets
-	filled    map[string]bool  // files laid out by this run
+	targets   []*target.Target        // in the order of result.Targets
+	filled    map[string]bool         // files laid out by this run
+	asked     map[*target.Target]bool // whether they were ever written
 	scratch   *target.Target
 	stop      atomic.Bool
 	before    map[blk.DevT]device.Counters
@@ -87,7 +88,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	}
 	c := &conductor{
 		o: o, clock: clock.New(o.Clock), opener: target.Opener{Root: o.Root},
-		topo: device.ReadTopology(o.Root, allowed), filled: map[string]bool{},
+		topo: device.ReadTopology(o.Root, allowed), filled: map[string]bool{}, asked: map[*target.Target]bool{},
 		result: newResult(o, plan),
 	}
 	defer c.closeTargets()
@@ -180,6 +181,7 @@ func (c *conductor) measure(ctx context.Context, startedAt int64) {
 		s := &stageRun{conductor: c, jobs: jobs, number: stage + 1, stages: stages}
 		s.run(ctx)
 		for _, j := range jobs {
+			c.compareWithCeiling(j)
 			c.reportJob(j, startedAt)
 		}
 		if ctx.Err() != nil || c.result.Error != nil {

@@ -234,7 +234,7 @@ func cpuOptions() []Option {
 			Group: GroupCPU, Help: "the same as a bit mask",
 		},
 		{
-			Name: "placement", Own: true, Kind: enum{words: words("queues", "cpus", "none"), set: func(d *draft, w, _ string) error { d.Placement = w; return nil }},
+			Name: "placement", Own: true, Kind: enum{words: words("queues", "compact", "spread", "local", "remote", "none"), set: func(d *draft, w, _ string) error { d.Placement = w; return nil }},
 			Group: GroupCPU, Default: "queues", Help: "spread workers over hardware queues first, over CPUs in order, or do not pin them",
 		},
 		{

@@ -178,6 +178,10 @@ func safetyOptions() []Option {
 			Group: GroupSafety, Help: "allow writing to the target whose last path element is NAME",
 		},
 		{
+			Name: "fill", Own: true, Kind: flag{set: func(d *draft, v bool) { d.Fill = v }},
+			Group: GroupSafety, Help: "write the blocks of a read job's region that were never written, before it reads them",
+		},
+		{
 			Name: "allow_file_create", Kind: boolean{set: func(d *draft, v bool) { d.AllowFileCreate = v }},
 			Group: GroupSafety, Default: "1", Help: "make files that do not exist",
 			Differs: "a file that exists is never removed because of it",
