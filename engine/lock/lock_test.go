@@ -69,7 +69,7 @@ func TestModel(t *testing.T) {
 				t.Run(fmt.Sprintf("%s/%d threads/yield %d", kind, threads, yield), func(t *testing.T) {
 					procs(t, threads)
 					l := open(t, kind, Options{Holders: threads, YieldAfter: yield})
-					perThread := 20_000 / threads
+					perThread := 8_000 / threads
 					var model struct {
 						owner, sum int
 						log        []int

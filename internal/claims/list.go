@@ -101,10 +101,24 @@ verdicts can be computed again without the machine.
 |---|---|
 `)
 	for _, n := range []Need{
-		{Code: Steal}, {Code: GeneratorBound}, {Code: NotSteady},
-		{Code: NeedDevice}, {Code: DeviceIsBio}, {Code: NeedCores, N: 4}, {Code: NeedHCTX, N: 2}, {Code: NeedPollQ},
-		{Code: NeedSched, What: "bfq"}, {Code: NeedNUMA}, {Code: NeedNullBlk}, {Code: NeedNVMe}, {Code: NeedRoot},
-		{Code: NeedRT}, {Code: NeedPMU}, {Code: NeedDestroy}, {Code: OverBudget}, {Code: Interrupted},
+		{Code: Steal},
+		{Code: GeneratorBound},
+		{Code: NotSteady},
+		{Code: NeedDevice},
+		{Code: DeviceIsBio},
+		{Code: NeedCores, N: 4},
+		{Code: NeedHCTX, N: 2},
+		{Code: NeedPollQ},
+		{Code: NeedSched, What: "bfq"},
+		{Code: NeedNUMA},
+		{Code: NeedNullBlk},
+		{Code: NeedNVMe},
+		{Code: NeedRoot},
+		{Code: NeedRT},
+		{Code: NeedPMU},
+		{Code: NeedDestroy},
+		{Code: OverBudget},
+		{Code: Interrupted},
 	} {
 		fmt.Fprintf(&b, "| %s | %s |\n", n, n.Remedy())
 	}

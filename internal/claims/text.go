@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/blkmeter/blkmeter/internal/prose"
-	"github.com/blkmeter/blkmeter/internal/stats"
 	"github.com/blkmeter/blkmeter/report"
 )
 
@@ -48,8 +47,12 @@ func label(name string) string { return fmt.Sprintf("  %-17s ", name) }
 
 func (d *Document) record(b *strings.Builder, r *Record) {
 	fmt.Fprintf(b, "claim %-3s %q\n", r.ID, r.Title)
+	names := 0
 	for _, a := range r.Arms {
-		line := fmt.Sprintf("%-14s %10s", a.Name, a.Shown.format(a.Mean))
+		names = max(names, len(a.Name))
+	}
+	for _, a := range r.Arms {
+		line := fmt.Sprintf("%-*s %10s", names, a.Name, a.Shown.format(a.Mean))
 		if len(r.Blocks) > 1 {
 			line += fmt.Sprintf("  CV %2.0f%%", 100*a.CV)
 		}
@@ -98,14 +101,14 @@ func (d *Document) outcome(b *strings.Builder, o Outcome) {
 		return
 	}
 	fmt.Fprintf(b, "%s%s\n", label("test"), o.Test.Name)
-	line := fmt.Sprintf("%s  claimed %s", o.interval(), o.claimed())
+	line := fmt.Sprintf("%s claimed %s", o.interval(), o.claimed())
 	if o.Test.Decides {
-		line += fmt.Sprintf("  p %s", probability(o.P))
+		line += fmt.Sprintf(", p %s", probability(o.P))
 		if o.PHolm != o.P {
 			line += fmt.Sprintf(" (Holm %s)", probability(o.PHolm))
 		}
 	}
-	fmt.Fprintf(b, "%s%s\n", label(""), line)
+	b.WriteString(prose.Wrap(label(""), line))
 	answer := string(o.Verdict)
 	if o.Verdict == Inconclusive {
 		answer += " (the interval crosses " + o.crossed() + "; " + blocksText(o.BlocksNeeded) + ")"
@@ -130,7 +133,7 @@ func blocksText(n int) string {
 // interval writes the estimate and its interval in the test's unit.
 func (o *Outcome) interval() string {
 	i := *o.Interval
-	return fmt.Sprintf("%s %s [%s, %s]", o.kind(), o.value(i.Estimate), o.value(i.Low), o.value(i.High))
+	return fmt.Sprintf("%s %s [%s, %s],", o.kind(), o.value(i.Estimate), o.value(i.Low), o.value(i.High))
 }
 
 func (o *Outcome) kind() string {
@@ -245,8 +248,7 @@ func (d *Document) table80(b *strings.Builder) {
 		estimate := ""
 		for _, o := range r.Tests {
 			if o.Test.Decides && o.Interval != nil {
-				i := o.Interval
-				estimate = o.value(i.Estimate) + spread(*i)
+				estimate = o.value(o.Interval.Estimate)
 				break
 			}
 		}
@@ -254,18 +256,6 @@ func (d *Document) table80(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "%s\n%d reproduced, %d not reproduced, %d inconclusive, %d cannot be tested here\n",
 		strings.Repeat("-", prose.Width), counts[Reproduced], counts[NotReproduced], counts[Inconclusive], counts[CannotTest])
-}
-
-// spread is half an interval's width as a share of its estimate.
-func spread(i stats.Interval) string {
-	if i.Estimate <= 0 {
-		return ""
-	}
-	s := 100 * (i.High - i.Low) / 2 / i.Estimate
-	if s >= 1000 {
-		return ""
-	}
-	return fmt.Sprintf(" ±%.0f%%", s)
 }
 
 func (v Verdict) short() string {

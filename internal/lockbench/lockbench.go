@@ -74,6 +74,7 @@ type worker struct {
 	gapNS    int64
 	waits    *hdrhistogram.Histogram
 	usage    cpu.Usage
+	burnt    uint32 // what the critical section computed, so that it has to
 	err      error
 	_        [mem.LineBytes]byte
 }
@@ -255,7 +256,7 @@ func (b *bench) passUntil(h *lock.Holder, w *worker, phase uint32) bool {
 			w.gapNS = max(w.gapNS, int64(got-last))
 			last = got
 		}
-		burn(b.spins)
+		w.burnt ^= burn(b.spins)
 		b.passages++
 		b.lock.Unlock(h)
 		w.passages++
@@ -396,11 +397,12 @@ func spinsFor(ns int64) uint32 {
 		return 0
 	}
 	const rounds = 20_000
-	best := time.Duration(1 << 62)
+	best, burnt := time.Duration(1<<62), uint32(0)
 	for range 10 {
 		from := time.Now()
-		burn(rounds)
+		burnt ^= burn(rounds)
 		best = min(best, time.Since(from))
 	}
+	runtime.KeepAlive(burnt)
 	return max(uint32(float64(ns)*rounds/float64(best)), 1)
 }

@@ -217,9 +217,9 @@ func (r *Report) meaning() []string {
 				continue
 			}
 			says = append(says, fmt.Sprintf(
-				"%s is first come, first served: with more threads than CPUs the next in line is often not running and all wait for its time slice "+
+				"A %s is first come, first served: with more threads than CPUs the next in line is often not running and all wait for its time slice "+
 					"(longest gap %s). It lets %.2g times as many through as the futex. A kernel spinlock disables preemption and does not suffer this.",
-				l.Title, prose.Nanoseconds(float64(l.last().LongestGapNS)), l.last().OpsPerS/max(futex.last().OpsPerS, 1)))
+				l.Kind+" lock", prose.Nanoseconds(float64(l.last().LongestGapNS)), l.last().OpsPerS/max(futex.last().OpsPerS, 1)))
 		}
 	}
 	if pi := r.lane("pi"); pi != nil && futex != nil && threads > 1 && pi.last().OpsPerS < 0.7*futex.last().OpsPerS {
@@ -229,7 +229,7 @@ func (r *Report) meaning() []string {
 	}
 	for _, l := range r.Locks {
 		if p := l.last(); p.Jain < 0.9 && threads > 1 {
-			says = append(says, fmt.Sprintf("%s is unfair at %d threads: Jain %.2f, and a thread went without it for %s.", l.Title, threads, p.Jain, prose.Nanoseconds(float64(p.LongestGapNS))))
+			says = append(says, fmt.Sprintf("The %s lock is unfair at %d threads: Jain %.2f, and a thread went without it for %s.", l.Kind, threads, p.Jain, prose.Nanoseconds(float64(p.LongestGapNS))))
 		}
 	}
 	return append(says,

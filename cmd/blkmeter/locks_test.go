@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/blkmeter/blkmeter/internal/claims"
+	"github.com/blkmeter/blkmeter/internal/lockbench"
+)
+
+// cli runs the command line in this process.
+func cli(t *testing.T, args ...string) (exit int, stdout, stderr string) {
+	t.Helper()
+	state := t.TempDir()
+	var out, errs bytes.Buffer
+	exit = run(&app{
+		args: append([]string{"blkmeter"}, args...), stdin: strings.NewReader(""), stdout: &out, stderr: &errs,
+		env: func(k string) string { return map[string]string{"XDG_STATE_HOME": state}[k] },
+	})
+	return exit, out.String(), errs.String()
+}
+
+func TestLocksJSON(t *testing.T) {
+	exit, out, errs := cli(t, "locks", "--lock=futex,sysv", "--threads=1,2", "--duration=20ms", "--rounds=1", "--json")
+	if exit != 0 || errs != "" {
+		t.Fatalf("exit %d, %s", exit, errs)
+	}
+	var r lockbench.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Schema != lockbench.Schema || len(r.Locks) != 2 || len(r.Locks[0].Points) != 2 || r.Locks[0].Points[1].OpsPerS <= 0 || len(r.Meaning) < 3 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestLocksText(t *testing.T) {
+	exit, out, errs := cli(t, "locks", "--threads=1,2", "--duration=10ms", "--rounds=1", "--hold-ns=100")
+	if exit != 0 {
+		t.Fatalf("exit %d, %s", exit, errs)
+	}
+	for line := range strings.Lines(out) {
+		if len([]rune(line)) > 81 {
+			t.Errorf("more than 80 columns: %s", line)
+		}
+	}
+	for _, want := range []string{"Throughput", "Jain", "rt_mutex", "shared submission queue", "no single-queue path"} {
+		if !strings.Contains(strings.Join(strings.Fields(out), " "), want) {
+			t.Errorf("nothing about %q in:\n%s", want, out)
+		}
+	}
+}
+
+func TestBadLockAndClaimArguments(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		code string
+	}{
+		{[]string{"locks", "--lock=spinlock"}, "UNKNOWN_LOCK"},
+		{[]string{"locks", "--threads=0"}, "BAD_THREADS"},
+		{[]string{"locks", "--threads=1000000"}, "BAD_THREADS"},
+		{[]string{"locks", "--hold-ns=-1"}, "BAD_HOLD"},
+		{[]string{"locks", "--rounds=0"}, "BAD_DURATION"},
+		{[]string{"locks", "--nosuch"}, "BAD_FLAG"},
+		{[]string{"claims", "run", "26"}, "UNKNOWN_CLAIM"},
+		{[]string{"claims", "run", "21", "--profile=quick"}, "UNKNOWN_PROFILE"},
+		{[]string{"claims", "run", "/dev/a", "/dev/b"}, "BAD_CLAIM"},
+	} {
+		exit, out, errs := cli(t, c.args...)
+		if exit != 1 || out != "" || !strings.Contains(errs, "["+c.code+"]") {
+			t.Errorf("%v: exit %d, stdout %q, stderr %q; want %s", c.args, exit, out, errs, c.code)
+		}
+	}
+}
+
+func TestClaimsListed(t *testing.T) {
+	exit, out, _ := cli(t, "claims")
+	if exit != 0 || !strings.Contains(out, "24b") || !strings.Contains(out, "SYSTOR'13") {
+		t.Errorf("exit %d:\n%s", exit, out)
+	}
+}
+
+func TestSplitClaimArgs(t *testing.T) {
+	ids, device, err := splitClaimArgs([]string{"2,16", "/dev/nvme0n1", "24a"})
+	if err != nil || device != "/dev/nvme0n1" || !slices.Equal(ids, []string{"2", "16", "24a"}) {
+		t.Errorf("%v %q %v", ids, device, err)
+	}
+}
+
+// TestClaim23And21AreReproduced is the strong assertion of the experiments: both effects are large on every
+// machine, whatever else it does.
+func TestClaim23And21AreReproduced(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "claims.json")
+	exit, out, errs := cli(t, "claims", "run", "21", "23", "1", "--profile=ci", "--seed=7", "--output="+file)
+	if exit != 0 {
+		t.Fatalf("exit %d, %s", exit, errs)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	doc, err := claims.Load(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]claims.Verdict{"21": claims.Reproduced, "23": claims.Reproduced, "1": claims.CannotTest}
+	for _, r := range doc.Records {
+		if r.Verdict != want[r.ID] {
+			t.Errorf("claim %s: %s %s, want %s\n%s", r.ID, r.Verdict, r.Why, want[r.ID], out)
+		}
+	}
+	for line := range strings.Lines(out) {
+		if len([]rune(line)) > 81 {
+			t.Errorf("more than 80 columns: %s", line)
+		}
+	}
+	before := doc.Records[0]
+	doc.Judge()
+	if doc.Records[0].Verdict != before.Verdict || doc.Records[0].Tests[0].P != before.Tests[0].P {
+		t.Error("the document judged offline says something else")
+	}
+}
+
+// TestSemaphoresSurviveNoSignal: an interrupted run removes its semaphores; a killed one cannot, and clean does.
+func TestSemaphoresSurviveNoSignal(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "blkmeter")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	state := t.TempDir()
+	records := func() []string {
+		files, err := filepath.Glob(filepath.Join(state, "blkmeter", "semaphore-*.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	start := func() *exec.Cmd {
+		cmd := exec.Command(binary, "locks", "--lock=sysv", "--threads=2", "--duration=1m", "--json")
+		cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+state)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = cmd.Process.Kill() }) // it may have ended, as it should
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		for tick := time.NewTicker(5 * time.Millisecond); len(records()) == 0; {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				t.Fatal("no semaphore was recorded in 30 s")
+			}
+		}
+		return cmd
+	}
+
+	interrupted := start()
+	if err := interrupted.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	var status *exec.ExitError
+	if err := interrupted.Wait(); !errors.As(err, &status) || status.ExitCode() != 130 {
+		t.Errorf("an interrupted run ended with %v, want exit status 130", err)
+	}
+	if left := records(); len(left) != 0 {
+		t.Errorf("SIGINT left %v", left)
+	}
+
+	killed := start()
+	if err := killed.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = killed.Wait() // killed, as told
+	if left := records(); len(left) != 1 {
+		t.Fatalf("SIGKILL left %v, want one record", left)
+	}
+	clean := exec.Command(binary, "clean")
+	clean.Env = append(os.Environ(), "XDG_STATE_HOME="+state)
+	out, err := clean.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "removed semaphore set") || len(records()) != 0 {
+		t.Errorf("clean: %v, %s, records %v", err, out, records())
+	}
+}
