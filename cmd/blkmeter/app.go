@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
+	cmd.AddCommand()
 	"syscall"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -68,6 +68,17 @@ func newRootCommand(a *app) *cobra.Command {
 		Short:         "A fio-like benchmark for NVMe and other block devices that proves what it measured",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			hint := "blkmeter help lists the commands"
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = "did you mean " + strings.Join(near, " or ") + "? " + hint
+			}
+			return fault.Usage("UNKNOWN_COMMAND", hint, "there is no command %q", args[0])
+		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return fault.Usage("BAD_FLAG", "blkmeter help lists the commands; blkmeter COMMAND --help its flags", "%v", err)

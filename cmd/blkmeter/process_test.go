@@ -1,0 +1,215 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/testlab"
+)
+
+// process is a blkmeter that runs on its own, so that it can be sent signals.
+type process struct {
+	*exec.Cmd
+	stdout, stderr bytes.Buffer
+}
+
+// start starts blkmeter; it is killed when the test ends, or after a minute.
+func start(t *testing.T, env []string, args ...string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	p := &process{Cmd: exec.CommandContext(ctx, self)}
+	p.Args = append([]string{"blkmeter"}, args...)
+	p.Env = append(os.Environ(), env...)
+	p.Stdout, p.Stderr = &p.stdout, &p.stderr
+	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = p.Wait() // collected already, unless the test failed before
+	})
+	return p
+}
+
+// end waits for the process and returns its exit code, -1 when a signal killed it.
+func (p *process) end(t *testing.T) int {
+	t.Helper()
+	var exit *exec.ExitError
+	if err := p.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return p.ProcessState.ExitCode()
+}
+
+// diskStat is what /sys/block/NAME/stat counts (Documentation/block/stat.rst).
+type diskStat struct{ reads, inFlight int64 }
+
+func readDiskStat(t *testing.T, name string) diskStat {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("/sys/block", name, "stat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(text))
+	number := func(i int) int64 {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	return diskStat{reads: number(0), inFlight: number(8)}
+}
+
+// Every way to end a run from outside: a signal that can be caught gives a valid partial Result and exit code
+// 130; one that cannot leaves no I/O behind either.
+func TestSignalsEndARun(t *testing.T) {
+	for _, c := range []struct {
+		signal syscall.Signal
+		engine string
+		exit   int
+	}{
+		{syscall.SIGINT, "io_uring", fault.ExitInterrupted},
+		{syscall.SIGTERM, "libaio", fault.ExitInterrupted},
+		{syscall.SIGHUP, "psync", fault.ExitInterrupted},
+		{syscall.SIGKILL, "io_uring", -1},
+		{syscall.SIGKILL, "psync", -1},
+	} {
+		t.Run(c.signal.String()+" "+c.engine, func(t *testing.T) {
+			dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: 8 << 20, DirectIO: true, Tmpfs: true})
+			before := readDiskStat(t, dev.Name).reads
+			p := start(t, nil, "run", "--filename="+dev.Path, "--rw=randread", "--bs=4k", "--iodepth=8", "--ioengine="+c.engine,
+				"--numjobs=2", "--runtime=1h", "--time_based", "--output-format=json")
+			if !testlab.Eventually(30*time.Second, func() bool { return readDiskStat(t, dev.Name).reads > before+1000 }) {
+				t.Fatalf("no load on the device; stderr: %s", &p.stderr)
+			}
+			if err := p.Process.Signal(c.signal); err != nil {
+				t.Fatal(err)
+			}
+			if exit := p.end(t); exit != c.exit {
+				t.Errorf("exit code %d, want %d; stderr: %s", exit, c.exit, &p.stderr)
+			}
+			if !testlab.Eventually(10*time.Second, func() bool { return readDiskStat(t, dev.Name).inFlight == 0 }) {
+				t.Errorf("I/O is still in flight: %+v", readDiskStat(t, dev.Name))
+			}
+			if c.signal == syscall.SIGKILL {
+				if p.stdout.Len() != 0 {
+					t.Errorf("a killed process wrote %d bytes to stdout", p.stdout.Len())
+				}
+				return
+			}
+			doc, err := validResult(p.stdout.Bytes())
+			if err != nil {
+				t.Fatalf("the partial Result: %v", err)
+			}
+			for path, want := range map[string]any{"status": "interrupted", "exit_code": 130.0, "error.code": "INTERRUPTED"} {
+				if got, err := lookUp(doc, path); err != nil || got != want {
+					t.Errorf("%s is %v, %v; want %v", path, got, err, want)
+				}
+			}
+			if ios, err := lookUp(doc, "jobs.0.read.ios"); err != nil || ios.(float64) < 1000 {
+				t.Errorf("%v I/Os in the Result, %v; the device saw more than 1000", ios, err)
+			}
+		})
+	}
+}
+
+// The main job's scratch file has no name from the start, so that its space comes back however the process
+// ends, even while it is being written.
+func TestAKilledMainJobLeavesNoFile(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		t.Run(signal.String(), func(t *testing.T) {
+			dir := t.TempDir()
+			p := start(t, []string{"TMPDIR=" + dir}, "run")
+			opened := func() bool { return holdsScratch(p.Process.Pid, dir) }
+			if !testlab.Eventually(30*time.Second, opened) {
+				t.Fatalf("no scratch file was opened in %s; stderr: %s", dir, &p.stderr)
+			}
+			if err := p.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if exit := p.end(t); exit != fault.ExitInterrupted && signal == syscall.SIGINT {
+				t.Errorf("exit code %d, want %d; stderr: %s", exit, fault.ExitInterrupted, &p.stderr)
+			}
+			if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+				t.Errorf("left in the scratch directory: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// holdsScratch says whether the process has a scratch file of dir open that has no name any more.
+func holdsScratch(pid int, dir string) bool {
+	fds := filepath.Join("/proc", strconv.Itoa(pid), "fd")
+	entries, err := os.ReadDir(fds)
+	if err != nil {
+		return false
+	}
+	for _, e := range entries {
+		to, err := os.Readlink(filepath.Join(fds, e.Name()))
+		if err == nil && strings.HasPrefix(to, filepath.Join(dir, "blkmeter-scratch-")) && strings.HasSuffix(to, " (deleted)") {
+			return true
+		}
+	}
+	return false
+}
+
+// A user who is not root measures what belongs to that user, and is told what to do about the rest.
+func TestAnOrdinaryUser(t *testing.T) {
+	testlab.Require(t, "root") // to become another user, and to own what that user may not read
+	const nobody = 65534
+	dir := filepath.Join(os.TempDir(), "blkmeter-user-"+strconv.Itoa(os.Getpid()))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	secret, own := filepath.Join(dir, "secret"), filepath.Join(dir, "own")
+	for path, uid := range map[string]int{secret: 0, own: nobody, dir: nobody} {
+		if path != dir {
+			if err := os.WriteFile(path, make([]byte, 1<<20), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Chown(path, uid, uid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		path, code string
+		exit       int
+	}{
+		{secret, "TARGET_PERMISSION", fault.ExitEnvironment},
+		{own, "", fault.ExitDone},
+	} {
+		p := &process{Cmd: exec.Command("/proc/self/exe")}
+		p.Args = []string{"blkmeter", "run", "--filename=" + c.path, "--rw=read", "--bs=64k", "--output-format=json"}
+		p.Env = []string{"PATH=" + os.Getenv("PATH")}
+		p.Dir = "/"
+		p.Stdout, p.Stderr = &p.stdout, &p.stderr
+		p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if exit := p.end(t); exit != c.exit || !strings.Contains(p.stderr.String(), c.code) {
+			t.Errorf("%s: exit code %d, want %d with %q; stderr: %s", c.path, exit, c.exit, c.code, &p.stderr)
+		}
+		if _, err := validResult(p.stdout.Bytes()); (err == nil) != (c.exit == fault.ExitDone) {
+			t.Errorf("%s: the Result: %v", c.path, err)
+		}
+	}
+}
