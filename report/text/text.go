@@ -35,6 +35,7 @@ func Write(w io.Writer, r *report.Result, o Options) error {
 			return fmt.Errorf("render job %q: %w", r.Jobs[i].Name, err)
 		}
 	}
+	p.explain(r.Explain)
 	p.remarks(r)
 	_, err := w.Write(p.out.Bytes())
 	return err

@@ -192,7 +192,7 @@ func TestWithoutPermission(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to become nobody")
 	}
-	// A place that nobody can reach: t.TempDir is root's own.
+	// The test's own directory is root's alone.
 	program := filepath.Join(os.TempDir(), filepath.Base(os.Args[0])+strconv.Itoa(os.Getpid()))
 	text, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
