@@ -7,7 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	cmd.AddCommand()
+	"path/filepath"
 	"syscall"
 
 	"github.com/blkmeter/blkmeter/internal/fault"

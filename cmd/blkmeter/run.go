@@ -128,6 +128,7 @@ func (a *app) runPlan(cmd *cobra.Command, plan *workloads.Plan, settings *fiojob
 	status := newProgress(a.stderr, a.env, settings.ETA)
 	result, err := run.Run(cmd.Context(), plan, run.Options{
 		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show, Overwrite: asFio,
+		Explain: settings.Explain,
 	})
 	status.clear()
 	if err != nil {

@@ -62,7 +62,7 @@ func valid(t *testing.T, r *report.Result) {
 			}
 			series := int64(0)
 			for i := range j.Series {
-				if iv := j.Series[i].Dir(d); iv != nil {
+				if iv := j.Series[i].Dir(d); iv != nil { // a window in which nothing ended has none
 					series += iv.IOs
 				}
 			}

@@ -19,6 +19,7 @@ import (
 	"github.com/blkmeter/blkmeter/engine/shared"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/device"
+	"github.com/blkmeter/blkmeter/internal/explain"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
@@ -40,6 +41,7 @@ type Options struct {
 	Overwrite bool                // existing regular files named by write jobs are overwritten within their size, as fio does
 	Clock     string              // "monotonic" rules the time stamp counter out
 	Root      device.Root         // of /sys and /proc; "" is this machine's
+	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
 }
 
 // Progress is the state of a run that is going on.
@@ -113,6 +115,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	c.readCounters()
 	c.measure(ctx, started)
 	c.finish(ctx, started)
+	if o.Explain {
+		c.explain(ctx)
+	}
 	return c.result, nil
 }
 
@@ -170,15 +175,9 @@ func (c *conductor) placeAll() error {
 
 // measure runs the stages one after another.
 func (c *conductor) measure(ctx context.Context, startedAt int64) {
-	stages := c.jobs[len(c.jobs)-1].stage + 1
-	for stage := range stages {
-		var jobs []*jobRun
-		for _, j := range c.jobs {
-			if j.stage == stage {
-				jobs = append(jobs, j)
-			}
-		}
-		s := &stageRun{conductor: c, jobs: jobs, number: stage + 1, stages: stages}
+	stages := c.stages()
+	for stage, jobs := range stages {
+		s := &stageRun{conductor: c, jobs: jobs, number: stage + 1, stages: len(stages)}
 		s.run(ctx)
 		for _, j := range jobs {
 			c.compareWithCeiling(j)
@@ -188,6 +187,15 @@ func (c *conductor) measure(ctx context.Context, startedAt int64) {
 			return
 		}
 	}
+}
+
+// stages returns the jobs by stage.
+func (c *conductor) stages() [][]*jobRun {
+	stages := make([][]*jobRun, c.jobs[len(c.jobs)-1].stage+1)
+	for _, j := range c.jobs {
+		stages[j.stage] = append(stages[j.stage], j)
+	}
+	return stages
 }
 
 // stageRun is the jobs that run at the same time.
@@ -200,6 +208,8 @@ type stageRun struct {
 	workers []*worker
 	done    sync.WaitGroup
 	last    lastWindow
+	session *explain.Session // counts while the workers run; nil in a measured pass
+	counts  explain.Counts   // what it counted
 }
 
 // lastWindow is what the progress line shows.
@@ -270,6 +280,9 @@ func (s *stageRun) run(ctx context.Context) {
 	}
 	resume := holdCollector()
 	collections, pauses := collectorCycles()
+	if s.session != nil {
+		s.session.Start()
+	}
 	s.t0 = s.clock.Now()
 	for _, w := range s.workers {
 		if r := w.job.spec.Runtime; r > 0 {
@@ -283,6 +296,9 @@ func (s *stageRun) run(ctx context.Context) {
 		start <- s.t0
 	}
 	s.watch(ctx)
+	if s.session != nil {
+		s.counts = s.session.Stop()
+	}
 	after, pausesAfter := collectorCycles()
 	s.result.Collector.Cycles += after - collections
 	s.result.Collector.PauseNS += pausesAfter - pauses

@@ -37,6 +37,7 @@ func Write(w io.Writer, r *report.Result, o Options) error {
 		}
 		before = &r.Jobs[i]
 	}
+	p.explain(r.Explain)
 	p.remarks(r)
 	_, err := w.Write(p.out.Bytes())
 	return err

@@ -25,6 +25,10 @@ type Settings struct {
 	BandwidthLog   workloads.LogFile
 	IdleProfile    string // "", system, percpu, calibrate
 
+	Explain bool     // --explain: count in a pass of its own where requests go
+	NoIdle  bool     // --no-idle: keep the CPUs awake
+	Set     []string // --set: changes to the queue's settings, each NAME=VALUE
+
 	ReadOnly      bool
 	ParseOnly     bool
 	ShowCommand   bool
@@ -101,6 +105,18 @@ func switches() []Option {
 		},
 		{Name: "warnings-fatal", Kind: on(func(s *Settings) *bool { return &s.WarningsFatal }), Help: "make every warning about options an error"},
 		{Name: "strict", Own: true, Kind: on(func(s *Settings) *bool { return &s.Strict }), Help: "make surprises of fio's language, warned of by FIO_TRAP, errors"},
+		{
+			Name: "explain", Own: true, Kind: on(func(s *Settings) *bool { return &s.Explain }),
+			Help: "run each stage again for up to 1 s and show which CPU and hardware queue its requests took",
+		},
+		{
+			Name: "set", Own: true, Kind: text{form: "NAME=VALUE", set: func(d *draft, v string) error { d.settings.Set = append(d.settings.Set, v); return nil }},
+			Help: "change a setting of the device's queue for the run, such as scheduler=none; may be repeated",
+		},
+		{
+			Name: "no-idle", Own: true, Kind: on(func(s *Settings) *bool { return &s.NoIdle }),
+			Help: "keep the CPUs out of their sleep states (/dev/cpu_dma_latency)",
+		},
 		{Name: "aux-path", Kind: str("DIR", func(s *Settings) *string { return &s.AuxPath }), Help: "where files that the run leaves are put"},
 		{Name: "help", Kind: on(func(s *Settings) *bool { return &s.Help }), Help: "show this help"},
 		{Name: "version", Kind: on(func(s *Settings) *bool { return &s.Version }), Help: "show the version"},
