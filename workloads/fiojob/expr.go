@@ -1,6 +1,7 @@
 package fiojob
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"strings"
@@ -103,7 +104,7 @@ func (e *expression) atom(depth int) (int64, error) {
 	case e.next("(") != 0:
 		v, err := e.sum(depth)
 		if err == nil && e.next(")") == 0 {
-			err = fmt.Errorf("a ) is missing")
+			err = errors.New("a ) is missing")
 		}
 		return v, err
 	}
@@ -124,7 +125,7 @@ func (e *expression) number() (int64, error) {
 	}
 	if digits == 0 {
 		if e.rest == "" {
-			return 0, fmt.Errorf("a number is missing at its end")
+			return 0, errors.New("a number is missing at its end")
 		}
 		return 0, fmt.Errorf("%q is not a number", e.rest[:1])
 	}
@@ -159,7 +160,7 @@ func operate(op byte, v, w int64) (int64, error) {
 		}
 	default:
 		if w == 0 {
-			return 0, fmt.Errorf("division by zero")
+			return 0, errors.New("division by zero")
 		}
 		if w == -1 {
 			if op == '%' {
@@ -172,7 +173,7 @@ func operate(op byte, v, w int64) (int64, error) {
 		}
 		return v % w, nil
 	}
-	return 0, fmt.Errorf("the result does not fit into 63 bits")
+	return 0, errors.New("the result does not fit into 63 bits")
 }
 
 func magnitude(v int64) uint64 {

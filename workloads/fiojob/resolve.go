@@ -8,6 +8,9 @@ import (
 	"github.com/blkmeter/blkmeter/workloads"
 )
 
+// reporter reports a problem of a job.
+type reporter func(code, hint, format string, args ...any)
+
 // finish settles what depends on several options of a job, and puts the job into the plan.
 func (p *parser) finish(d *draft, at place) {
 	if p.full() {
@@ -23,12 +26,15 @@ func (p *parser) finish(d *draft, at place) {
 		bad("TOO_MANY_JOBS", "lower numjobs=, or raise --max-jobs (at most 4096)", "with it there are more than %d jobs", p.settings.MaxJobs)
 		return
 	}
-	if e, _ := EngineNamed(d.Engine); e.Runs == "" {
+	e, _ := EngineNamed(d.Engine)
+	if e.Runs == "" {
 		if p.once("engine " + d.Engine) {
 			bad("ENGINE_UNSUPPORTED", "use io_uring, libaio or psync; blkmeter run --enghelp lists the engines", "engine not supported: %s", d.Engine)
 		}
 		return
-	} else if p.settleEngine(d, e, where); e.Note != "" && d.Engine != "auto" {
+	}
+	p.settleEngine(d, e, where)
+	if e.Note != "" && d.Engine != "auto" {
 		p.warn("ENGINE_REPLACED", "", "%s: ioengine=%s: %s", where, d.Engine, e.Note)
 	}
 	for _, a := range d.refused {
@@ -39,9 +45,9 @@ func (p *parser) finish(d *draft, at place) {
 	}
 	d.settleSizes()
 	d.settleFiles()
-	p.settleTime(d, bad)
-	p.settleRates(d, bad)
-	p.settleZones(d, bad)
+	d.settleTime(bad)
+	d.settleRates(bad)
+	d.settleZones(bad)
 	if d.Replay.Read != "" && d.Replay.Write != "" {
 		bad("BAD_JOB", "give one of them", "read_iolog and write_iolog exclude each other")
 	}
@@ -121,7 +127,7 @@ func (d *draft) settleFiles() {
 	}
 }
 
-func (p *parser) settleTime(d *draft, bad func(code, hint, format string, args ...any)) {
+func (d *draft) settleTime(bad reporter) {
 	if d.TimeBased && d.Runtime == 0 {
 		bad("BAD_JOB", "add runtime=", "time_based needs a runtime")
 	}
@@ -131,7 +137,7 @@ func (p *parser) settleTime(d *draft, bad func(code, hint, format string, args .
 	}
 }
 
-func (p *parser) settleRates(d *draft, bad func(code, hint, format string, args ...any)) {
+func (d *draft) settleRates(bad reporter) {
 	for dir := range workloads.Direction(workloads.Directions) {
 		bytes, ios := d.RateBytes[dir], d.RateIOPS[dir]
 		switch {
@@ -145,7 +151,7 @@ func (p *parser) settleRates(d *draft, bad func(code, hint, format string, args 
 	}
 }
 
-func (p *parser) settleZones(d *draft, bad func(code, hint, format string, args ...any)) {
+func (d *draft) settleZones(bad reporter) {
 	z := &d.Zones
 	switch z.Mode {
 	case "none":

@@ -1,6 +1,7 @@
 package fiojob
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -159,7 +160,7 @@ func (switchKind) alone() (string, bool) { return "", true }
 
 func (k switchKind) parse(d *draft, value string) (string, error) {
 	if value != "" {
-		return "", fmt.Errorf("it takes no value")
+		return "", errors.New("it takes no value")
 	}
 	if k.set != nil {
 		k.set(d.settings)
