@@ -23,7 +23,7 @@ func cli(t *testing.T, args ...string) (exit int, stdout, stderr string) {
 	t.Helper()
 	state := t.TempDir()
 	var out, errs bytes.Buffer
-	exit = run(&app{
+	exit = execute(&app{
 		args: append([]string{"blkmeter"}, args...), stdin: strings.NewReader(""), stdout: &out, stderr: &errs,
 		env: func(k string) string { return map[string]string{"XDG_STATE_HOME": state}[k] },
 	})

@@ -34,6 +34,9 @@ var floors = map[string]int{
 
 	"internal/run":       3,
 	"internal/lockbench": 3,
+	"internal/inspect":   3,
+	"internal/explain":   3,
+	"internal/watch":     3,
 
 	"engine":    2,
 	"workloads": 2,
@@ -47,6 +50,7 @@ var floors = map[string]int{
 	"internal/hist":   0,
 	"internal/stats":  0,
 	"internal/units":  0,
+	"internal/prose":  0,
 
 	// These hold tests only.
 	"internal/docs":  5,
@@ -58,9 +62,13 @@ var floors = map[string]int{
 var neighbours = map[string]map[string]string{
 	"report":            {"workloads": "a Result tells the resolved jobs and their warnings in the plan's words"},
 	"report/fio":        {"workloads": "fio's formats echo job options"},
-	"report/fiolog":     {"workloads": "what is logged is an option of the job"},
+	"report/fiolog":     {"workloads": "what is logged is an option of the job", "report/fio": "histogram logs have fio's bins"},
 	"report/text":       {"workloads": "directions and their names"},
 	"report/reporttest": {"workloads": "a sample Result needs a sample job"},
+
+	"internal/run": {
+		"internal/explain": "the conductor runs the explain pass",
+	},
 
 	"engine/psync":  {"engine/target": "an engine is handed an open target"},
 	"engine/aio":    {"engine/target": "an engine is handed an open target", "engine/psync": "what native AIO cannot do is done inside Submit"},
