@@ -302,7 +302,7 @@ func TestBlocksNeeded(t *testing.T) {
 		halfWidth, distance float64
 		want                int
 	}{
-		{8, 0.15, 0.13, 11}, // the example of claims.md's layout
+		{8, 0.15, 0.13, 11}, // half-width and distance in the logarithm of 0.79 [0.68, 0.92] against 0.90
 		{10, 0.1, 0.05, 40}, // twice as narrow: four times as many
 		{10, 0.05, 0.1, 11}, // undecided for another reason: at least one more
 		{10, 0.1, 0, 0},     // on the threshold
