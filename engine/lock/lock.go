@@ -60,6 +60,7 @@ func NewHolder(slot int) *Holder {
 type Options struct {
 	Holders    int           // how many threads will use it; 1 or more
 	YieldAfter uint32        // a spinning lock calls sched_yield after every so many spins; 0: never
+	MaxSpins   uint32        // a waiter of a spinning lock that spun so often gives up and stops the lock; 0: never
 	MaxLife    time.Duration // the lock stops itself after this long, so that no spinner outlives its experiment; 0: never
 	StateDir   string        // where a SysV lock records its semaphore set until it has removed it; see [StateDir]
 }
@@ -130,7 +131,7 @@ func New(kind string, o Options) (Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a %s lock: %w", kind, err)
 	}
-	c := common{arena: arena, stopped: &words[2].a, yieldAfter: o.YieldAfter, born: time.Now(), life: o.MaxLife}
+	c := common{arena: arena, stopped: &words[2].a, yieldAfter: o.YieldAfter, maxSpins: o.MaxSpins, born: time.Now(), life: o.MaxLife}
 	first, second := &words[0].a, &words[1].a
 	var l Lock
 	switch kind {
@@ -167,6 +168,7 @@ type common struct {
 	arena      *mem.Arena
 	stopped    *atomic.Uint32
 	yieldAfter uint32
+	maxSpins   uint32
 	born       time.Time
 	life       time.Duration
 }
@@ -185,6 +187,9 @@ func (c *common) pause(spins uint32) bool {
 	// A spinner looks after its own end as well: under a real-time priority it can keep the CPU from whoever
 	// should run the watchdog.
 	if c.life > 0 && spins%1024 == 1023 && time.Since(c.born) > c.life {
+		c.stopped.Store(1)
+	}
+	if c.maxSpins > 0 && spins >= c.maxSpins {
 		c.stopped.Store(1)
 	}
 	return c.stopped.Load() == 0

@@ -189,6 +189,27 @@ func TestMaxLifeStopsSpinners(t *testing.T) {
 	}
 }
 
+func TestMaxSpinsEndsOneWait(t *testing.T) {
+	for _, kind := range []string{"ttas", "ticket", "mcs"} {
+		t.Run(kind, func(t *testing.T) {
+			procs(t, 2)
+			l := open(t, kind, Options{Holders: 2, MaxSpins: 1000})
+			var owners atomic.Int32
+			onThreads(2, func(_ int, h *Holder) {
+				switch err := l.Lock(h); {
+				case err == nil:
+					owners.Add(1)
+				case !errors.Is(err, ErrStopped):
+					t.Error(err)
+				}
+			})
+			if n := owners.Load(); n != 1 {
+				t.Errorf("%d owners of a lock that nobody gave back", n)
+			}
+		})
+	}
+}
+
 func TestUnlockOfAFreeLockPanics(t *testing.T) {
 	for _, kind := range []string{"futex", "pi", "ttas", "ticket", "mcs"} {
 		t.Run(kind, func(t *testing.T) {

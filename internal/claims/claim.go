@@ -289,11 +289,12 @@ type Device struct {
 	MayDestroy     bool
 }
 
-// Lacks returns the needs that the environment does not meet.
+// Lacks returns the needs that the environment does not meet. What kind of device is needed is not told to
+// somebody who has none.
 func (e *Environment) Lacks(needs []Need) []Need {
 	var lacking []Need
 	for _, n := range needs {
-		if !e.meets(n) {
+		if !e.meets(n) && (e.Device != nil || n.Code != DeviceIsBio) {
 			lacking = append(lacking, n)
 		}
 	}

@@ -699,6 +699,22 @@ func (p pacedRunner) RunArm(_ context.Context, a Arm) (Sample, error) {
 	return Sample{Values: map[Metric]float64{IOPS: v}}, nil
 }
 
+// TestCurvesAreExplained: a claim with a series of six loads or more tells what the scalability law makes of it.
+func TestCurvesAreExplained(t *testing.T) {
+	c, means := loss(), map[string]float64{}
+	c.Arms, c.Tests = nil, []Test{ratio("lock@8", "lock@1", OpsPerS, Above, 0.1)}
+	for _, n := range []int{1, 2, 3, 4, 6, 8} {
+		a := crowd("ttas", Threads{N: n})
+		a.Name, a.Series = fmt.Sprintf("lock@%d", n), "lock"
+		c.Arms = append(c.Arms, a)
+		means[a.Name] = 1000 * float64(n) / (1 + 0.2*float64(n-1))
+	}
+	_, rec := runOne(t, c, newSynthetic(1, 0.01, means), 1)
+	if len(rec.Explain) != 1 || !strings.HasPrefix(rec.Explain[0], "USL lock: contention 0.") || !strings.Contains(rec.Explain[0], "no retrograde evidence") {
+		t.Errorf("explained %q", rec.Explain)
+	}
+}
+
 // exampleDocument has one claim of every verdict.
 func exampleDocument(t *testing.T) *Document {
 	t.Helper()

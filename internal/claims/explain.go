@@ -2,6 +2,7 @@ package claims
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -58,6 +59,7 @@ func (s *session) explain() {
 		sites = slices.Compact(sites)
 		r.Explain = append(r.Explain, "sites "+strings.Join(sites[:min(len(sites), maxSites)], ", "))
 	}
+	r.Explain = append(r.Explain, s.curves()...)
 	for i, w := range waits {
 		if i == 0 {
 			w = "waits: " + w
@@ -66,6 +68,50 @@ func (s *session) explain() {
 		}
 		r.Explain = append(r.Explain, w)
 	}
+}
+
+// curves fits the scalability law to every series of threads that has loads enough.
+func (s *session) curves() []string {
+	var names []string
+	points := map[string]map[int][]float64{}
+	metric := map[string]Metric{}
+	for _, a := range s.r.Arms {
+		if a.Series == "" || a.Load != float64(a.Threads) || a.Explain {
+			continue
+		}
+		if points[a.Series] == nil {
+			names = append(names, a.Series)
+			points[a.Series] = map[int][]float64{}
+		}
+		metric[a.Series] = a.Shown
+		for _, b := range s.r.Blocks {
+			if v, ok := b.Samples[a.Name].Values[a.Shown]; ok {
+				points[a.Series][a.Threads] = append(points[a.Series][a.Threads], v)
+			}
+		}
+	}
+	var lines []string
+	for _, name := range names {
+		var loads []stats.Load
+		for _, n := range slices.Sorted(maps.Keys(points[name])) {
+			loads = append(loads, stats.Load{N: n, Throughput: points[name][n]})
+		}
+		c, err := stats.FitUSL(loads, stats.Bootstrap{Resamples: 1000, Confidence: 0.95, Seed: s.o.Seed})
+		if err != nil || (metric[name] != IOPS && metric[name] != OpsPerS) {
+			continue // too few loads: nothing to say
+		}
+		line := fmt.Sprintf("USL %s: contention %.3f [%.3f, %.3f], coherency %.5f, R2 %.2f", name, c.Alpha, c.AlphaInterval.Low, c.AlphaInterval.High, c.Beta, c.R2)
+		if last := loads[len(loads)-1].N; !c.Retrograde() {
+			line += ", no retrograde evidence"
+		} else if peak := c.Peak(); peak <= 2*float64(last) {
+			line += fmt.Sprintf(", peak at %.0f threads", peak)
+		}
+		if !c.Adequate() {
+			line += ", USL not adequate"
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 func (c *Claim) armIsCrowd(name string) bool {

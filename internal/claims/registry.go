@@ -890,7 +890,7 @@ func lockClaims() []Claim {
 				{Name: "wait behind a PI futex", Rule: RuleLevel, Metric: WaitNS, Of: []string{"pi"}, Want: Below, High: 5e6, Decides: true},
 				{Name: "wait behind a futex", Rule: RuleLevel, Metric: WaitNS, Of: []string{"futex"}, Want: Above, Low: 5e6, Decides: true},
 				reported(Test{Name: "wait behind a SysV semaphore", Rule: RuleLevel, Metric: WaitNS, Of: []string{"sysv"}, Want: Above, Low: 5e6}),
-				reported(Test{Name: "wait behind a TTAS spinlock (gives up at 8 ms)", Rule: RuleLevel, Metric: WaitNS, Of: []string{"ttas"}, Want: Above, Low: 5e6}),
+				reported(Test{Name: "wait behind a TTAS spinlock (gives up at 7 ms)", Rule: RuleLevel, Metric: WaitNS, Of: []string{"ttas"}, Want: Above, Low: 5e6}),
 			},
 			Confounders: []string{"RT throttling and the fair server cap an inversion", "kernels without PREEMPT_RT limit PI", "a spinning real-time thread is stopped by a watchdog on another CPU"},
 			Priority:    2,

@@ -157,7 +157,9 @@ func (tb *table) answer(t Test, confidence, minDelta float64) Outcome {
 		return o
 	}
 	o.Blocks = q.n
-	d, err := stats.Resample(q.n, q.of, stats.Bootstrap{Resamples: 4000, Confidence: confidence, Seed: tb.seedOf(t)})
+	resampling := stats.Default(tb.seedOf(t))
+	resampling.Confidence = confidence
+	d, err := stats.Resample(q.n, q.of, resampling)
 	if err != nil {
 		o.Verdict, o.Why = CannotTest, err.Error()
 		return o
@@ -249,17 +251,17 @@ func (tb *table) seedOf(t Test) uint64 {
 // quantity is a number as a function of blocks, in the space in which it is averaged.
 type quantity struct {
 	n            int
-	of           func(blocks []int) float64
+	of           stats.Statistic
 	show, unshow func(float64) float64
 	a, b         []float64 // the two sides of a plain ratio
 }
 
-func plain(n int, of func([]int) float64) *quantity {
+func plain(n int, of stats.Statistic) *quantity {
 	same := func(x float64) float64 { return x }
 	return &quantity{n: n, of: of, show: same, unshow: same}
 }
 
-func logarithmic(n int, of func([]int) float64) *quantity {
+func logarithmic(n int, of stats.Statistic) *quantity {
 	return &quantity{n: n, of: of, show: math.Exp, unshow: math.Log}
 }
 
@@ -318,8 +320,7 @@ func (tb *table) quantity(t Test) (*quantity, error) {
 		if err != nil {
 			return nil, err
 		}
-		xs := cols[t.Of[0]]
-		return plain(n, func(blocks []int) float64 { return stats.Median(pick(xs, blocks)) }), nil
+		return plain(n, stats.MedianOf(cols[t.Of[0]])), nil
 	case RuleSlope:
 		return tb.slope(t)
 	case RuleKnee, RuleLittle:
@@ -362,6 +363,9 @@ func meanOf(xs []float64, blocks []int) float64 {
 }
 
 func (tb *table) ratio(t Test) (*quantity, error) {
+	if t.Than == nil && len(t.Of) == 1 && len(t.To) == 1 && t.Scale == ScaleNone {
+		return tb.plainRatio(t)
+	}
 	arms := slices.Concat(t.Of, t.To)
 	if t.Than != nil {
 		arms = slices.Concat(arms, t.Than.Of, t.Than.To)
@@ -400,16 +404,27 @@ func (tb *table) ratio(t Test) (*quantity, error) {
 	if t.Scale == ScaleLoad {
 		shift = math.Log(tb.arms[t.Of[0]].Load / tb.arms[t.To[0]].Load)
 	}
-	q := logarithmic(n, func(blocks []int) float64 {
+	return logarithmic(n, func(blocks []int) float64 {
 		v := best(t.Of, blocks, t.Least) - best(t.To, blocks, false) - shift
 		if t.Than != nil {
 			v -= best(t.Than.Of, blocks, false) - best(t.Than.To, blocks, false)
 		}
 		return v
-	})
-	if t.Than == nil && len(t.Of) == 1 && len(t.To) == 1 {
-		q.a, q.b = cols[t.To[0]], cols[t.Of[0]]
+	}), nil
+}
+
+// plainRatio is one arm over another.
+func (tb *table) plainRatio(t Test) (*quantity, error) {
+	cols, n, err := tb.columns([]string{t.Of[0], t.To[0]}, t.Metric)
+	if err != nil {
+		return nil, err
 	}
+	of, err := stats.LogRatio(cols[t.To[0]], cols[t.Of[0]])
+	if err != nil {
+		return nil, fmt.Errorf("%s of %s and %s: %w", t.Metric, t.Of[0], t.To[0], err)
+	}
+	q := logarithmic(n, of)
+	q.a, q.b = cols[t.To[0]], cols[t.Of[0]]
 	return q, nil
 }
 
@@ -423,13 +438,18 @@ func (tb *table) share(t Test) (*quantity, error) {
 	if err != nil {
 		return nil, err
 	}
-	share := func(arm string, blocks []int) float64 {
-		return 1000 * meanOf(parts[arm], blocks) / meanOf(wholes[arm], blocks)
+	of, err := stats.Share(parts[t.Of[0]], wholes[t.Of[0]])
+	if err != nil {
+		return nil, err
 	}
 	if t.Rule == RuleShare {
-		return plain(n, func(blocks []int) float64 { return share(t.Of[0], blocks) }), nil
+		return plain(n, func(blocks []int) float64 { return 1000 * of(blocks) }), nil
 	}
-	return plain(n, func(blocks []int) float64 { return share(t.Of[0], blocks) / share(t.To[0], blocks) }), nil
+	to, err := stats.Share(parts[t.To[0]], wholes[t.To[0]])
+	if err != nil {
+		return nil, err
+	}
+	return plain(n, func(blocks []int) float64 { return of(blocks) / to(blocks) }), nil
 }
 
 // tailSamples is how many samples a block must have for a quantile to mean something.
@@ -470,10 +490,11 @@ func (tb *table) tail(t Test) (*quantity, error) {
 	if len(sides[0]) < 2 {
 		return nil, fmt.Errorf("only %d blocks have both %s and %s", len(sides[0]), t.Of[0], t.To[0])
 	}
-	of, to := stats.NewMerged(sides[0]), stats.NewMerged(sides[1])
-	return logarithmic(len(sides[0]), func(blocks []int) float64 {
-		return math.Log(of.Quantile(blocks, t.Quantile) / to.Quantile(blocks, t.Quantile))
-	}), nil
+	of, err := stats.LogTailRatio(sides[1], sides[0], t.Quantile)
+	if err != nil {
+		return nil, err
+	}
+	return logarithmic(len(sides[0]), of), nil
 }
 
 // histogram decodes a recorded histogram.

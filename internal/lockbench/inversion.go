@@ -29,12 +29,12 @@ type Inversion struct {
 }
 
 // DefaultInversion is the experiment of the literature: 200 us of work, 50 ms of burning. A spinning high
-// thread gives up after 8 ms, which shows that it is stuck; the Go scheduler must not get the chance to
+// thread gives up after 7 ms, which shows that it is stuck; the Go scheduler must not get the chance to
 // preempt a real-time thread, which it does after 10 ms, since its own locks suffer inversion too.
 func DefaultInversion(kind string, cpuNumber int) Inversion {
 	return Inversion{
 		Kind: kind, CPU: cpuNumber,
-		Hold: 200 * time.Microsecond, Burn: 50 * time.Millisecond, Limit: 8 * time.Millisecond,
+		Hold: 200 * time.Microsecond, Burn: 50 * time.Millisecond, Limit: 7 * time.Millisecond,
 	}
 }
 
@@ -47,22 +47,8 @@ type Wait struct {
 	Limited bool // the watchdog ended the wait; the true one is longer
 }
 
-// attempts is how often an experiment is begun whose threads took longer to start than a spinner's bound
-// allows for.
-const attempts = 5
-
 // Measure makes the experiment once. Real-time priorities need CAP_SYS_NICE; the error is EPERM without.
-func (x Inversion) Measure(ctx context.Context) (w Wait, err error) {
-	for range attempts {
-		w, err = x.once(ctx)
-		if err != nil || !w.Limited || w.NS >= int64(x.Limit) {
-			return w, err
-		}
-	}
-	return Wait{}, fmt.Errorf("priority inversion behind a %s lock: %d times the threads did not start in time", x.Kind, attempts)
-}
-
-func (x Inversion) once(ctx context.Context) (Wait, error) {
+func (x Inversion) Measure(ctx context.Context) (Wait, error) {
 	allowed, err := cpu.Affinity()
 	if err != nil {
 		return Wait{}, err
@@ -83,7 +69,7 @@ func (x Inversion) once(ctx context.Context) (Wait, error) {
 	pauses := pausesFor(x.Burn)
 	o := lock.Options{Holders: 3, StateDir: x.StateDir}
 	if spins(x.Kind) {
-		o.MaxLife = x.Limit + startup
+		o.MaxSpins = pausesFor(x.Limit)
 	}
 	lk, err := lock.New(x.Kind, o)
 	if err != nil {
@@ -172,17 +158,14 @@ func (x Inversion) once(ctx context.Context) (Wait, error) {
 	return wait, nil
 }
 
-// startup is what a spinning lock's life allows for starting the threads, before the wait begins.
-const startup = 2 * time.Millisecond
-
 // spins says whether waiters of that kind of lock spin without end.
 func spins(kind string) bool { return kind == "ttas" || kind == "ticket" || kind == "mcs" }
 
 // pausesFor returns how many pauses take about d: the fewest of some tries, so rather too long than too short.
 func pausesFor(d time.Duration) uint32 {
-	const tried = 20_000
+	const tried = 5000
 	best := time.Duration(1 << 62)
-	for range 5 {
+	for range 20 {
 		from := time.Now()
 		cpu.Pause(tried)
 		best = min(best, time.Since(from))

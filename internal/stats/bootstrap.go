@@ -38,6 +38,10 @@ type Bootstrap struct {
 // Default is 4000 resamples and 95 %.
 func Default(seed uint64) Bootstrap { return Bootstrap{Resamples: 4000, Confidence: 0.95, Seed: seed} }
 
+// Statistic is a number computed from some of the blocks of an experiment, given by their indices from 0, in any
+// order, repeated at will.
+type Statistic func(blocks []int) float64
+
 // Distribution is a statistic of n blocks with its bootstrap replicates, from which intervals of any
 // confidence and p-values against any threshold follow.
 type Distribution struct {
@@ -49,14 +53,13 @@ type Distribution struct {
 	confidence   float64
 }
 
-// Resample computes statistic, which must be a function of the blocks whose indices it is given (0..n-1, in
-// any order, repeated at will), on all blocks, on o.Resamples bootstrap samples of them, and with each block
-// left out.
+// Resample computes the statistic on all n blocks, on o.Resamples bootstrap samples of them, and with each
+// block left out.
 //
 // The intervals are bias-corrected and accelerated (Efron, JASA 82(397), 1987), with the tails widened for
 // small n as Hesterberg proposes (The American Statistician 69(4), 2015, "expanded percentile"): a plain
 // bootstrap of ten blocks covers 90 % when it says 95 %.
-func Resample(n int, statistic func(blocks []int) float64, o Bootstrap) (*Distribution, error) {
+func Resample(n int, statistic Statistic, o Bootstrap) (*Distribution, error) {
 	if n < 2 {
 		return nil, fmt.Errorf("an interval needs at least 2 blocks, there are %d", n)
 	}

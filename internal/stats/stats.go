@@ -54,9 +54,9 @@ func Jain(shares []float64) float64 {
 	return sum * sum / (float64(len(shares)) * squares)
 }
 
-// LogRatios returns ln(b/a) of each block: what one arm did over what the other did under the same
-// conditions. All values must be positive.
-func LogRatios(a, b []float64) ([]float64, error) {
+// LogRatio is the mean of ln(b/a) over blocks, rule R1: what one arm did over what the other did under the same
+// conditions. Its exponential is the ratio. All values must be positive.
+func LogRatio(a, b []float64) (Statistic, error) {
 	if len(a) != len(b) {
 		return nil, fmt.Errorf("%d blocks of one arm and %d of the other cannot be paired", len(a), len(b))
 	}
@@ -67,25 +67,11 @@ func LogRatios(a, b []float64) ([]float64, error) {
 		}
 		ratios[i] = math.Log(b[i] / a[i])
 	}
-	return ratios, nil
+	return MeanOf(ratios), nil
 }
 
-// PairedLogRatio is the distribution of the mean of ln(b/a) over blocks: rule R1. Its exponential is the
-// ratio.
-func PairedLogRatio(a, b []float64, o Bootstrap) (*Distribution, error) {
-	ratios, err := LogRatios(a, b)
-	if err != nil {
-		return nil, err
-	}
-	return Resample(len(ratios), meanOf(ratios), o)
-}
-
-// MeanOf is the distribution of the mean of xs.
-func MeanOf(xs []float64, o Bootstrap) (*Distribution, error) {
-	return Resample(len(xs), meanOf(xs), o)
-}
-
-func meanOf(xs []float64) func([]int) float64 {
+// MeanOf is the mean of a value per block.
+func MeanOf(xs []float64) Statistic {
 	return func(blocks []int) float64 {
 		sum := 0.0
 		for _, i := range blocks {
@@ -95,33 +81,32 @@ func meanOf(xs []float64) func([]int) float64 {
 	}
 }
 
-// MedianOf is the distribution of the median of xs.
-func MedianOf(xs []float64, o Bootstrap) (*Distribution, error) {
+// MedianOf is the median of a value per block.
+func MedianOf(xs []float64) Statistic {
 	picked := make([]float64, 0, len(xs))
-	return Resample(len(xs), func(blocks []int) float64 {
+	return func(blocks []int) float64 {
 		picked = picked[:0]
 		for _, i := range blocks {
 			picked = append(picked, xs[i])
 		}
 		slices.Sort(picked)
 		return (picked[(len(picked)-1)/2] + picked[len(picked)/2]) / 2
-	}, o)
+	}
 }
 
-// Share is the distribution of sum(part)/sum(whole) over blocks: rule R3. A block's part and whole stay
-// together.
-func Share(part, whole []float64, o Bootstrap) (*Distribution, error) {
+// Share is sum(part)/sum(whole) over blocks, rule R3. A block's part and whole stay together.
+func Share(part, whole []float64) (Statistic, error) {
 	if len(part) != len(whole) {
 		return nil, fmt.Errorf("%d parts of %d wholes", len(part), len(whole))
 	}
-	return Resample(len(part), func(blocks []int) float64 {
+	return func(blocks []int) float64 {
 		var p, w float64
 		for _, i := range blocks {
 			p += part[i]
 			w += whole[i]
 		}
 		return p / w
-	}, o)
+	}, nil
 }
 
 // Bucket is one step of a latency histogram: N samples of about Value.
@@ -130,40 +115,38 @@ type Bucket struct {
 	N     int64 `json:"n"`
 }
 
-// TailRatio is the distribution of ln(quantile of b / quantile of a), each taken from the blocks' histograms
-// merged: rule R4. Percentiles themselves are never averaged. Block i of a and block i of b stay together.
-func TailRatio(a, b [][]Bucket, quantile float64, o Bootstrap) (*Distribution, error) {
+// LogTailRatio is ln(quantile of b / quantile of a), each taken from the blocks' histograms merged: rule R4.
+// Percentiles themselves are never averaged. Block i of a and block i of b stay together.
+func LogTailRatio(a, b [][]Bucket, quantile float64) (Statistic, error) {
 	if len(a) != len(b) {
 		return nil, fmt.Errorf("%d blocks of one arm and %d of the other cannot be paired", len(a), len(b))
 	}
-	qa, qb := NewMerged(a), NewMerged(b)
-	return Resample(len(a), func(blocks []int) float64 {
-		return math.Log(qb.Quantile(blocks, quantile) / qa.Quantile(blocks, quantile))
-	}, o)
+	qa, qb := newMerged(a), newMerged(b)
+	return func(blocks []int) float64 {
+		return math.Log(qb.quantile(blocks, quantile) / qa.quantile(blocks, quantile))
+	}, nil
 }
 
 // Quantile returns the value at or under which the share quantile (0..1) of all samples of the blocks lies;
 // NaN when there are none.
 func Quantile(blocks [][]Bucket, quantile float64) float64 {
-	m := NewMerged(blocks)
+	m := newMerged(blocks)
 	all := make([]int, len(blocks))
 	for i := range all {
 		all[i] = i
 	}
-	return m.Quantile(all, quantile)
+	return m.quantile(all, quantile)
 }
 
-// Merged holds blocks' histograms over one common list of values, so that merging some of them is adding rows.
-// It is for one goroutine at a time.
-type Merged struct {
+// merged holds blocks' histograms over one common list of values, so that merging some of them is adding rows.
+type merged struct {
 	values []int64
 	rows   [][]int64
 	sum    []int64
 }
 
-// NewMerged prepares blocks' histograms for merging.
-func NewMerged(blocks [][]Bucket) *Merged {
-	m := &Merged{}
+func newMerged(blocks [][]Bucket) *merged {
+	m := &merged{}
 	for _, b := range blocks {
 		for _, k := range b {
 			m.values = append(m.values, k.Value)
@@ -183,9 +166,8 @@ func NewMerged(blocks [][]Bucket) *Merged {
 	return m
 }
 
-// Quantile returns the value at or under which the share q (0..1) of all samples of those blocks lies; NaN when
-// there are none. A block may be given more than once.
-func (m *Merged) Quantile(blocks []int, q float64) float64 {
+// quantile merges those blocks, of which one may be given more than once.
+func (m *merged) quantile(blocks []int, q float64) float64 {
 	clear(m.sum)
 	total := int64(0)
 	for _, i := range blocks {

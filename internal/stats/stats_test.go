@@ -94,7 +94,7 @@ func TestQuantile(t *testing.T) {
 func TestRatioOfKnownBlocks(t *testing.T) {
 	// Drift that both arms share cancels: the ratio is 0.5 in every block.
 	a, b := []float64{100, 200, 50, 400}, []float64{50, 100, 25, 200}
-	d, err := PairedLogRatio(a, b, Default(1))
+	d, err := resampled(LogRatio(a, b))(len(a), Default(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +108,7 @@ func TestRatioOfKnownBlocks(t *testing.T) {
 }
 
 func TestShareAndTail(t *testing.T) {
-	s, err := Share([]float64{10, 20, 30}, []float64{100, 200, 300}, Default(1))
+	s, err := resampled(Share([]float64{10, 20, 30}, []float64{100, 200, 300}))(3, Default(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,12 +119,12 @@ func TestShareAndTail(t *testing.T) {
 		fast[i] = []Bucket{{100, 980}, {1000, 20}}
 		slow[i] = []Bucket{{100, 980}, {4000, 20}}
 	}
-	d, err := TailRatio(fast, slow, 0.99, Default(1))
+	d, err := resampled(LogTailRatio(fast, slow, 0.99))(6, Default(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	near(t, "tail ratio", math.Exp(d.Interval().Low), 4, 1e-9)
-	m, err := MedianOf([]float64{1, 2, 3, 4, 100}, Default(1))
+	m, err := Resample(5, MedianOf([]float64{1, 2, 3, 4, 100}), Default(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,29 +141,39 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s was accepted", what)
 		}
 	}
-	_, err := PairedLogRatio([]float64{1}, []float64{2}, o)
+	_, err := resampled(LogRatio([]float64{1}, []float64{2}))(1, o)
 	refused("one block", err)
-	_, err = PairedLogRatio([]float64{1, 2}, []float64{2}, o)
+	_, err = LogRatio([]float64{1, 2}, []float64{2})
 	refused("an unpaired block", err)
-	_, err = PairedLogRatio([]float64{1, 0}, []float64{2, 2}, o)
+	_, err = LogRatio([]float64{1, 0}, []float64{2, 2})
 	refused("a zero", err)
-	_, err = PairedLogRatio([]float64{1, math.NaN()}, []float64{2, 2}, o)
+	_, err = LogRatio([]float64{1, math.NaN()}, []float64{2, 2})
 	refused("a NaN", err)
-	_, err = Share([]float64{1, 2}, []float64{0, 0}, o)
+	_, err = resampled(Share([]float64{1, 2}, []float64{0, 0}))(2, o)
 	refused("a share of nothing", err)
-	_, err = TailRatio(make([][]Bucket, 3), make([][]Bucket, 3), 0.99, o)
+	_, err = resampled(LogTailRatio(make([][]Bucket, 3), make([][]Bucket, 3), 0.99))(3, o)
 	refused("a tail of nothing", err)
-	_, err = TailRatio(make([][]Bucket, 3), make([][]Bucket, 2), 0.99, o)
+	_, err = LogTailRatio(make([][]Bucket, 3), make([][]Bucket, 2), 0.99)
 	refused("an unpaired tail", err)
-	_, err = Share([]float64{1}, nil, o)
+	_, err = Share([]float64{1}, nil)
 	refused("an unpaired share", err)
+}
+
+// resampled passes a statistic on to Resample, or the error of making it.
+func resampled(s Statistic, err error) func(n int, o Bootstrap) (*Distribution, error) {
+	return func(n int, o Bootstrap) (*Distribution, error) {
+		if err != nil {
+			return nil, err
+		}
+		return Resample(n, s, o)
+	}
 }
 
 func TestSameSeedSameInterval(t *testing.T) {
 	xs := []float64{1, 5, 2, 8, 3, 9, 4}
 	var seen []Interval
 	for _, seed := range []uint64{1, 1, 2} {
-		d, err := MeanOf(xs, Default(seed))
+		d, err := Resample(len(xs), MeanOf(xs), Default(seed))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -180,7 +190,7 @@ func TestIntervalsNestAndMatchP(t *testing.T) {
 		if slices.Max(xs)-slices.Min(xs) < 0.1 {
 			t.Skip("no spread")
 		}
-		d, err := MeanOf(xs, Bootstrap{Resamples: 500, Confidence: 0.95, Seed: 1})
+		d, err := Resample(len(xs), MeanOf(xs), Bootstrap{Resamples: 500, Confidence: 0.95, Seed: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +217,7 @@ func TestPMatchesInterval(t *testing.T) {
 		for i := range xs {
 			xs[i] = rng.NormFloat64()
 		}
-		d, err := MeanOf(xs, Default(3))
+		d, err := Resample(len(xs), MeanOf(xs), Default(3))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,7 +255,7 @@ func TestCoverage(t *testing.T) {
 					a[i] = 1000 * drift
 					b[i] = 800 * drift * math.Exp(0.1*draw(rng))
 				}
-				d, err := PairedLogRatio(a, b, Bootstrap{Resamples: 800, Confidence: 0.95, Seed: uint64(e)})
+				d, err := resampled(LogRatio(a, b))(n, Bootstrap{Resamples: 800, Confidence: 0.95, Seed: uint64(e)})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -272,7 +282,7 @@ func TestCoverageOfEarlyLooks(t *testing.T) {
 		for i := range xs {
 			xs[i] = rng.NormFloat64()
 		}
-		d, err := MeanOf(xs, Bootstrap{Resamples: 500, Confidence: 0.995, Seed: uint64(e)})
+		d, err := Resample(len(xs), MeanOf(xs), Bootstrap{Resamples: 500, Confidence: 0.995, Seed: uint64(e)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +302,7 @@ func TestBlocksNeeded(t *testing.T) {
 		halfWidth, distance float64
 		want                int
 	}{
-		{8, 0.15, 0.13, 11}, // the example of claims.md's layout
+		{8, 0.15, 0.13, 11}, // half-width and distance in the logarithm of 0.79 [0.68, 0.92] against 0.90
 		{10, 0.1, 0.05, 40}, // twice as narrow: four times as many
 		{10, 0.05, 0.1, 11}, // undecided for another reason: at least one more
 		{10, 0.1, 0, 0},     // on the threshold
