@@ -112,11 +112,11 @@ func New(o Options) (*Ring, error) {
 func setupError(errno syscall.Errno) error {
 	switch errno {
 	case syscall.ENOSYS:
-		return errors.Join(ErrNoSyscall, errno)
+		return fmt.Errorf("%w (%w)", ErrNoSyscall, errno)
 	case syscall.EPERM:
-		return errors.Join(ErrDenied, errno)
+		return fmt.Errorf("%w (%w)", ErrDenied, errno)
 	case syscall.ENOMEM:
-		return errors.Join(ErrMemlock, errno)
+		return fmt.Errorf("%w (%w)", ErrMemlock, errno)
 	}
 	return errno
 }
@@ -299,7 +299,7 @@ func (r *Ring) RegisterBuffers(buf []byte, piece int) error {
 	_, errno := r.register(registerBuffers, unsafe.Pointer(&vec[0]), uintptr(len(vec)))
 	runtime.KeepAlive(buf)
 	if errno == syscall.ENOMEM {
-		return fmt.Errorf("registering %d bytes of buffers: %w", len(buf), errors.Join(ErrMemlock, errno))
+		return fmt.Errorf("registering %d bytes of buffers: %w (%w)", len(buf), ErrMemlock, errno)
 	}
 	if errno != 0 {
 		return fmt.Errorf("registering %d bytes of buffers: %w", len(buf), errno)
