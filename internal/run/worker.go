@@ -241,7 +241,7 @@ func (w *worker) record(done []engine.Completion, complete int64) {
 			w.irregular(s, done[i].Result)
 			continue
 		}
-		w.free = append(w.free, done[i].Slot)
+		w.give(done[i].Slot)
 		w.win.ops[s.req.Op].bytes += uint64(s.req.Length)
 		if s.start != run.start || s.req.Op != run.op {
 			if run.n > 0 {
@@ -257,6 +257,13 @@ func (w *worker) record(done []engine.Completion, complete int64) {
 	if w.pacing != nil {
 		w.recordResponses(done, complete)
 	}
+}
+
+// give takes a slot back. There is room: each slot is free once at most.
+func (w *worker) give(slot uint32) {
+	n := len(w.free)
+	w.free = w.free[:n+1]
+	w.free[n] = slot
 }
 
 // record counts n I/Os that started, were issued and completed at the same times.
@@ -292,7 +299,7 @@ func (w *worker) irregular(s *slot, result int32) {
 	if result >= 0 {
 		errno = syscall.EIO
 	}
-	w.free = append(w.free, s.req.Slot)
+	w.give(s.req.Slot)
 	if w.failure.errno == 0 && w.failure.err == nil {
 		w.failure = failure{
 			errno: errno, op: s.req.Op, offset: s.req.Offset, length: s.req.Length, file: s.req.File, short: result >= 0,
