@@ -60,7 +60,7 @@ func (a *app) runJobs(ctx context.Context, args []string) error {
 	status := newProgress(a.stderr, a.env)
 	result, err := run.Run(ctx, plan, run.Options{
 		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show,
-		Explain: settings.Explain,
+		Explain: settings.Explain, NoIdle: settings.NoIdle,
 	})
 	status.clear()
 	if err != nil {
