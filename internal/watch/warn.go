@@ -21,9 +21,9 @@ type Load struct {
 const (
 	muchSteal     = 1.0
 	muchNoise     = 5.0
-	manySleeps    = 0.1 // per I/O
-	feltSleep     = 0.05
-	shortestWatch = 2 * time.Second
+	manySleeps    = 0.1             // per I/O
+	feltSleep     = 0.05            // exit latency as a share of the mean latency
+	shortestWatch = 2 * time.Second // for shares
 )
 
 // Warnings says what went on around the workers that a reader of the figures must know.
@@ -119,21 +119,4 @@ func throttled(samples []report.Sample) []workloads.Warning {
 			"the workers' CPUs slowed down because of their temperature %d times", cpus)})
 	}
 	return warnings
-}
-
-// nearCeiling is the share of its own ceiling from which the generator may have been the limit.
-const nearCeiling = 0.5
-
-// GeneratorBound warns when a run came within half of what the same engine reaches when there is no device:
-// ceiling is its IOPS on no-ops, 0 when it was not measured.
-func GeneratorBound(iops, ceiling float64) (workloads.Warning, bool) {
-	if ceiling <= 0 || iops < nearCeiling*ceiling {
-		return workloads.Warning{}, false
-	}
-	return workloads.Warning{
-		Code: "GENERATOR_BOUND",
-		Sentence: fmt.Sprintf("%.0f IOPS are %.0f %% of what the engine reaches without a device (%.0f): the figure may be blkmeter's limit, not the device's",
-			iops, 100*iops/ceiling, ceiling),
-		Hint: "use more workers (--numjobs), or larger batches (--iodepth)",
-	}, true
 }
