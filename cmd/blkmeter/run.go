@@ -57,10 +57,18 @@ func (a *app) runJobs(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	var set []device.Setting
+	for _, text := range settings.Set {
+		s, err := device.ParseSetting(text)
+		if err != nil {
+			return err
+		}
+		set = append(set, s)
+	}
 	status := newProgress(a.stderr, a.env)
 	result, err := run.Run(ctx, plan, run.Options{
 		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show,
-		Explain: settings.Explain, NoIdle: settings.NoIdle,
+		Explain: settings.Explain, NoIdle: settings.NoIdle, Set: set,
 	})
 	status.clear()
 	if err != nil {

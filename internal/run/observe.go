@@ -1,9 +1,12 @@
 package run
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
+	"github.com/blkmeter/blkmeter/engine/lock"
+	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/watch"
 	"github.com/blkmeter/blkmeter/workloads"
 )
@@ -64,4 +67,38 @@ func (c *conductor) watched(w *watch.Watcher) {
 	for _, warning := range watch.Warnings(c.result.Samples, load) {
 		c.warn(warning.Code, warning.Sentence, warning.Hint)
 	}
+}
+
+// applySettings changes what --set asks for on the disks under the targets, notes it in the Result, and
+// returns what undoes it.
+func (c *conductor) applySettings() (restore func(), err error) {
+	var disks []string
+	for _, d := range c.disksOf(c.jobs) {
+		disks = append(disks, d.Name)
+	}
+	changes, err := device.Apply(c.o.Root, lock.StateDir(c.o.Env), disks, c.o.Set)
+	if err != nil {
+		return nil, err
+	}
+	for _, change := range changes.List {
+		if change.New == "" {
+			continue // it changed along with the scheduler, if at all
+		}
+		for _, j := range c.jobs {
+			if slices.Contains(diskNames(j.workers[0]), change.Disk) {
+				j.decide(change.Disk+" "+change.Name, change.New, fmt.Sprintf("asked for; it was %s, and is again after the run", change.Old))
+			}
+		}
+	}
+	for i := range c.result.Targets {
+		t := &c.result.Targets[i]
+		if f, err := device.DescribeName(c.o.Root, t.Device); err == nil {
+			t.Scheduler, t.NrRequests, t.Tags, t.Settings, t.IOPoll = f.Scheduler, f.NrRequests, f.Tags, f.Settings, f.IOPoll
+		}
+	}
+	return func() {
+		if err := changes.Restore(); err != nil {
+			c.warn("NOT_RESTORED", err.Error(), "blkmeter restore tries again")
+		}
+	}, nil
 }

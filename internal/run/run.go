@@ -43,6 +43,7 @@ type Options struct {
 	Clock     string              // "monotonic" rules the time stamp counter out
 	Root      device.Root         // of /sys and /proc; "" is this machine's
 	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
+	Set       []device.Setting    // changes to the queues of the targets' disks, for the run
 	NoIdle    bool                // keep the CPUs awake meanwhile
 	Health    Health              // asks disks about their temperature; nil: only what hwmon tells is known
 }
@@ -105,6 +106,13 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	}
 	if err := c.placeAll(); err != nil {
 		return nil, err
+	}
+	if len(o.Set) > 0 {
+		restore, err := c.applySettings()
+		if err != nil {
+			return nil, err
+		}
+		defer restore()
 	}
 	c.describe()
 	if o.NoIdle {
