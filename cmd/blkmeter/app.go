@@ -67,6 +67,6 @@ func newRootCommand(a *app) *cobra.Command {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return fault.Usage("BAD_FLAG", "blkmeter help lists the commands; blkmeter COMMAND --help its flags", "%v", err)
 	})
-	cmd.AddCommand(newRunCommand(a), newProbeCommand(a), newRestoreCommand(a))
+	cmd.AddCommand(newRunCommand(a), newProbeCommand(a), newRestoreCommand(a), newLoopCommand(a))
 	return cmd
 }
