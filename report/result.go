@@ -34,6 +34,7 @@ type Result struct {
 	Warnings   []workloads.Warning `json:"warnings"`    // what could mislead a reader of the numbers
 	Collector  Collector           `json:"collector"`   // the Go runtime inside measured windows
 	IntervalNS int64               `json:"interval_ns"` // length of the windows of every series
+	Samples    []Sample            `json:"samples"`     // what went on around the workers, once a second
 	Explain    *Explain            `json:"explain"`     // what the explain pass proved; null without one
 }
 

@@ -94,7 +94,7 @@ func TestResultsFollowTheSchema(t *testing.T) {
 // without a new name for it.
 func resultSchema(t *testing.T) *jsonschema.Schema {
 	t.Helper()
-	comments := readComments(t, "result.go", "explain.go", "../workloads/job.go")
+	comments := readComments(t, "result.go", "explain.go", "watch.go", "../workloads/job.go")
 	types := map[reflect.Type]*jsonschema.Schema{}
 	collectStructs(reflect.TypeFor[report.Result](), types)
 	// Stats is embedded: its fields are those of the structs around it.

@@ -84,6 +84,6 @@ func newRootCommand(a *app) *cobra.Command {
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return fault.Usage("BAD_FLAG", "blkmeter help lists the commands; blkmeter COMMAND --help its flags", "%v", err)
 	})
-	cmd.AddCommand(newRunCommand(a), newFioCommand(a), newPlanCommand(a), newReportCommand(a), newDevicesCommand(a), newProbeCommand(a), newClaimsCommand(a), newLocksCommand(a), newCleanCommand(a))
+	cmd.AddCommand(newRunCommand(a), newFioCommand(a), newPlanCommand(a), newReportCommand(a), newDevicesCommand(a), newProbeCommand(a), newClaimsCommand(a), newLocksCommand(a), newCleanCommand(a), newRestoreCommand(a), newLoopCommand(a))
 	return cmd
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/run"
 	"github.com/blkmeter/blkmeter/report"
@@ -125,10 +126,18 @@ func (a *app) runPlan(cmd *cobra.Command, plan *workloads.Plan, settings *fiojob
 	if err != nil {
 		return err
 	}
+	var set []device.Setting
+	for _, text := range settings.Set {
+		s, err := device.ParseSetting(text)
+		if err != nil {
+			return err
+		}
+		set = append(set, s)
+	}
 	status := newProgress(a.stderr, a.env, settings.ETA)
 	result, err := run.Run(cmd.Context(), plan, run.Options{
 		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show, Overwrite: asFio,
-		Explain: settings.Explain,
+		Explain: settings.Explain, NoIdle: settings.NoIdle, Set: set,
 	})
 	status.clear()
 	if err != nil {

@@ -68,6 +68,7 @@ var neighbours = map[string]map[string]string{
 
 	"internal/run": {
 		"internal/explain": "the conductor runs the explain pass",
+		"internal/watch":   "the conductor starts and stops the watch",
 	},
 
 	"engine/psync":  {"engine/target": "an engine is handed an open target"},

@@ -4,9 +4,14 @@ import (
 	"context"
 	"math"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"runtime"
+	"syscall"
 	"testing"
 
+	"github.com/blkmeter/blkmeter/internal/device"
+	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/testlab"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
@@ -85,5 +90,104 @@ func requireExplained(t *testing.T, e *report.Explain) {
 			t.Skipf("%s: %s", m.What, m.Why)
 		}
 		t.Logf("missing: %+v", m)
+	}
+}
+
+// An ordinary user's run works, and says what it could not find out and how it could.
+func TestAnOrdinaryUserIsToldWhatIsMissing(t *testing.T) {
+	if dir := os.Getenv("RUN_TEST_AS_NOBODY"); dir != "" {
+		asNobody(t, dir)
+		return
+	}
+	testlab.Require(t, "root")
+	dir := testlab.Dir(t, true)
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	// The test's program may lie where only root can go.
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(dir, "run.test")
+	if err := os.WriteFile(copied, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(copied, "-test.run=^TestAnOrdinaryUserIsToldWhatIsMissing$")
+	cmd.Dir, cmd.Env = "/", []string{"RUN_TEST_AS_NOBODY=" + dir}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func asNobody(t *testing.T, dir string) {
+	j := job(filepath.Join(dir, "data"), "psync", workloads.RWRandRead)
+	j.Size, j.AllowFileCreate, j.Direct = workloads.Amount{Bytes: 1 << 20, Set: true}, true, false
+	plan := &workloads.Plan{Jobs: []workloads.Job{j}}
+	env := func(string) string { return "" }
+	r, err := Run(context.Background(), plan, Options{Env: env, Explain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid(t, r)
+	if r.Status != report.StatusDone || r.Jobs[0].Read.IOs != 256 || len(r.Samples) == 0 {
+		t.Errorf("status %s, %d I/Os, %d samples", r.Status, r.Jobs[0].Read.IOs, len(r.Samples))
+	}
+	if e := r.Explain; len(e.Missing) == 0 || e.Missing[0].Remedy == "" || len(e.Stages) != 1 || e.Stages[0].IOs != 256 {
+		t.Errorf("explained %+v", e)
+	}
+	_, err = Run(context.Background(), plan, Options{Env: env, NoIdle: true})
+	if err == nil || fault.Of(err).Code != "NO_IDLE" || fault.Of(err).Exit != fault.ExitEnvironment || fault.Of(err).Hint == "" {
+		t.Errorf("--no-idle: %v", err)
+	}
+	_, err = device.Apply("", dir, []string{wholeDisk(t)}, []device.Setting{{Name: "nr_requests", Value: "32"}})
+	if err == nil || fault.Of(err).Code != "SET_PERMISSION" || fault.Of(err).Exit != fault.ExitEnvironment || fault.Of(err).Hint == "" {
+		t.Errorf("--set: %v", err)
+	}
+}
+
+// wholeDisk names a disk of this machine that has a request queue.
+func wholeDisk(t *testing.T) string {
+	found, err := filepath.Glob("/sys/block/*/queue/nr_requests")
+	if err != nil || len(found) == 0 {
+		t.Skip("this machine has no disk with a request queue")
+	}
+	return filepath.Base(filepath.Dir(filepath.Dir(found[0])))
+}
+
+// What --set changes is in the Result, and is undone when the run is over.
+func TestSetIsForTheRunOnly(t *testing.T) {
+	testlab.Require(t, "root")
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, Tmpfs: true})
+	env := map[string]string{"XDG_STATE_HOME": t.TempDir()}
+	before, err := device.DescribeName("", dev.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(context.Background(), &workloads.Plan{Jobs: []workloads.Job{job(dev.Path, "psync", workloads.RWRandRead)}}, Options{
+		Env: func(name string) string { return env[name] }, Explain: true,
+		Set: []device.Setting{{Name: "scheduler", Value: "mq-deadline"}, {Name: "nr_requests", Value: "40"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid(t, r)
+	if d := r.Targets[0]; d.Scheduler != "mq-deadline" || d.NrRequests != 40 || d.Settings["nr_requests"] != "40" {
+		t.Errorf("target %+v", d)
+	}
+	decided := map[string]string{}
+	for _, d := range r.Jobs[0].Decisions {
+		decided[d.What] = d.Chosen
+	}
+	if decided[dev.Name+" scheduler"] != "mq-deadline" || decided[dev.Name+" nr_requests"] != "40" {
+		t.Errorf("decisions %+v", r.Jobs[0].Decisions)
+	}
+	if d := r.Explain.Stages[0].Devices; len(d) == 1 && *d[0].Inserted == 0 {
+		t.Error("no request went through the scheduler")
+	}
+	after, err := device.DescribeName("", dev.Name)
+	if err != nil || after.Scheduler != before.Scheduler || after.NrRequests != before.NrRequests {
+		t.Errorf("%s and %d requests after the run, %s and %d before: %v", after.Scheduler, after.NrRequests, before.Scheduler, before.NrRequests, err)
 	}
 }

@@ -322,7 +322,10 @@ func TestRampIsLeftOut(t *testing.T) {
 		t.Errorf("the kernel counted %d bytes, we %d: the ramp was not left out", k.ReadBytes, s.Read.Bytes)
 	}
 	for _, w := range r.Warnings {
-		if w.Code != "UNWRITTEN" { // the device is new
+		switch w.Code {
+		case "STEAL", "NOISY_CPU": // this machine may be busy
+		case "UNWRITTEN": // the device is new
+		default:
 			t.Errorf("warning: %+v", w)
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
+	"github.com/blkmeter/blkmeter/internal/watch"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
 )
@@ -42,6 +43,9 @@ type Options struct {
 	Clock     string              // "monotonic" rules the time stamp counter out
 	Root      device.Root         // of /sys and /proc; "" is this machine's
 	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
+	Set       []device.Setting    // changes to the queues of the targets' disks, for the run
+	NoIdle    bool                // keep the CPUs awake meanwhile
+	Health    Health              // asks disks about their temperature; nil: only what hwmon tells is known
 }
 
 // Progress is the state of a run that is going on.
@@ -109,11 +113,27 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	if err := c.placeAll(); err != nil {
 		return nil, err
 	}
+	if len(o.Set) > 0 {
+		restore, err := c.applySettings()
+		if err != nil {
+			return nil, err
+		}
+		defer restore()
+	}
 	c.describe()
+	if o.NoIdle {
+		awake, err := watch.KeepAwake(o.Root)
+		if err != nil {
+			return nil, err
+		}
+		defer awake.Close()
+	}
 	started := c.clock.Now()
 	c.result.StartedAt = c.clock.At(started)
 	c.readCounters()
+	watcher := c.watchOver(started)
 	c.measure(ctx, started)
+	c.watched(watcher)
 	c.finish(ctx, started)
 	if o.Explain {
 		c.explain(ctx)

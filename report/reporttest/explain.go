@@ -39,3 +39,20 @@ func explained() *report.Explain {
 		},
 	}
 }
+
+// samples is three seconds of the surroundings, of which the last is short.
+func samples() []report.Sample {
+	var all []report.Sample
+	for i := range int64(3) {
+		all = append(all, report.Sample{
+			StartNS: i * 1_000_123_456, LengthNS: 1_000_123_456, StealPercent: 0.25 + float64(i), OthersPercent: 4.5, OthersUserPercent: 3.5,
+			FrequencyMHz: new(3249.5 - float64(100*i)), CPUThrottles: new(i), Sleeps: new(5000 + i), SleepExitUS: 133,
+			Devices: []report.DeviceSample{
+				{Device: "nvme0n1", TemperatureC: new(70.5 + float64(i)), WarningC: 82, Throttles: new(1 + i), ThrottledS: new(i)},
+				{Device: "sda", TemperatureC: new(33.0)},
+			},
+		})
+	}
+	all[2].LengthNS = 250_000_000
+	return all
+}

@@ -39,7 +39,7 @@ func Result() *report.Result {
 		Collector:  report.Collector{Cycles: 2, PauseNS: 81_234},
 		IntervalNS: int64(Window),
 	}
-	r.Explain = explained()
+	r.Samples, r.Explain = samples(), explained()
 	r.Jobs = []report.Job{oltp(), discard()}
 	return r
 }

@@ -402,6 +402,7 @@ func (p *page) fairness(f *report.Fairness, workers, label int) {
 // remarks prints what a reader of the figures has to know, last, where a terminal leaves off.
 func (p *page) remarks(r *report.Result) {
 	p.end()
+	p.surroundings(r.Samples)
 	c := &r.Clock
 	p.entry(dim, "clock", labelWidth, dim, sentence(", ", c.Source, unless(c.CostNS == 0, duration(c.CostNS)+" a reading"),
 		unless(c.Stamps != "batch", "one reading per batch"),

@@ -56,12 +56,12 @@ func OpenTracing(root string) (*Tracing, error) {
 	if denied != nil {
 		return nil, &Unavailable{
 			What: "tracefs", State: Forbidden, Why: "this process may not read it", Err: denied,
-			Remedy: "run as root, or mount -o remount,mode=0755 /sys/kernel/tracing",
+			Remedy: "run as root, or mount -o remount,mode=0755 /sys/kernel/tracing and give the program CAP_PERFMON",
 		}
 	}
 	return nil, &Unavailable{
 		What: "tracefs", State: Forbidden, Why: "it is not mounted, and this process may not mount it", Err: fs.ErrNotExist,
-		Remedy: "run as root, or mount -t tracefs -o mode=0755 none /sys/kernel/tracing",
+		Remedy: "run as root, or mount -t tracefs -o mode=0755 none /sys/kernel/tracing and give the program CAP_PERFMON",
 	}
 }
 
@@ -96,7 +96,7 @@ func (t *Tracing) Event(system, name string) (Event, error) {
 	case errors.Is(err, fs.ErrPermission):
 		return e, &Unavailable{
 			What: e.String(), State: Forbidden, Why: "this process may not read tracefs", Err: err,
-			Remedy: "run as root, or mount -o remount,mode=0755 /sys/kernel/tracing",
+			Remedy: "run as root, or mount -o remount,mode=0755 /sys/kernel/tracing and give the program CAP_PERFMON",
 		}
 	case err != nil:
 		return e, &Unavailable{What: e.String(), State: Unknown, Why: err.Error(), Err: err}

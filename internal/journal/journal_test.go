@@ -1,0 +1,118 @@
+package journal
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+type note struct {
+	Name string
+	Old  int
+}
+
+func TestAnEntryOfALivingProcessIsNoOrphan(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state", "blkmeter")
+	e, err := Write(dir, "settings", note{"loop3", 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if orphans, err := Orphans(dir, "settings"); len(orphans) != 0 || err != nil {
+		t.Errorf("orphans %v, %v", orphans, err)
+	}
+	if err := e.Remove(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); len(left) != 0 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// rewrite makes an entry look as if another process had made it.
+func rewrite(t *testing.T, e *Entry, change func(*owner)) {
+	t.Helper()
+	text, err := os.ReadFile(e.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(&d.Owner)
+	if text, err = json.Marshal(d); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(e.path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOrphans(t *testing.T) {
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		change    func(*owner)
+		orphan    bool
+		otherBoot bool
+	}{
+		"dead":              {func(o *owner) { o.PID = dead.Process.Pid }, true, false},
+		"its pid is reused": {func(o *owner) { o.Started = "1" }, true, false},
+		"another container": {func(o *owner) { o.Namespace, o.Started = "pid:[1]", "1" }, false, false},
+		"another boot":      {func(o *owner) { o.Boot = "x" }, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			e, err := Write(dir, "settings", note{"loop3", 64})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rewrite(t, e, c.change)
+			if other, err := Orphans(dir, "loop"); len(other) != 0 || err != nil {
+				t.Errorf("of another kind: %v, %v", other, err)
+			}
+			orphans, err := Orphans(dir, "settings")
+			if err != nil || (len(orphans) == 1) != c.orphan {
+				t.Fatalf("orphans %v, %v", orphans, err)
+			}
+			if !c.orphan {
+				return
+			}
+			var got note
+			if err := orphans[0].Body(&got); err != nil || got != (note{"loop3", 64}) || orphans[0].OtherBoot != c.otherBoot {
+				t.Errorf("body %+v, %v, other boot %v", got, err, orphans[0].OtherBoot)
+			}
+			if err := orphans[0].Remove(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestADamagedEntryIsToldOf(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "settings-1.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Orphans(dir, "settings"); err == nil || !strings.Contains(err.Error(), "settings-1.json") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := Write(dir, "settings", func() {}); err == nil {
+		t.Error("a body that is no JSON was taken")
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"owner":{"pid":1,"started":"2","boot_id":"b","pid_namespace":"n"},"body":{"Name":"x"}}`))
+	f.Add([]byte(`{"owner":{"pid":-1},"body":null}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if d, err := parse(text); err == nil && (d.Owner.PID <= 0 || !json.Valid(d.Body)) {
+			t.Errorf("took %q", text)
+		}
+	})
+}

@@ -1,0 +1,104 @@
+package run
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/blkmeter/blkmeter/engine/lock"
+	"github.com/blkmeter/blkmeter/internal/device"
+	"github.com/blkmeter/blkmeter/internal/watch"
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+// Health returns what asks a disk, by its kernel name, about its temperature, or nil if it cannot be asked.
+type Health func(disk string) func() (watch.Health, error)
+
+// watchOver begins to watch what goes on around the workers.
+func (c *conductor) watchOver(started int64) *watch.Watcher {
+	o := watch.Options{
+		Root: c.o.Root, Now: func() int64 { return c.clock.Now() - started },
+		Health: map[string]func() (watch.Health, error){},
+	}
+	for _, j := range c.jobs {
+		for _, w := range j.workers {
+			for _, cpu := range w.place.cpus {
+				if !slices.Contains(o.CPUs, cpu) {
+					o.CPUs = append(o.CPUs, cpu)
+				}
+			}
+			for _, disk := range diskNames(w) {
+				if slices.Contains(o.Disks, disk) {
+					continue
+				}
+				o.Disks = append(o.Disks, disk)
+				if c.o.Health != nil {
+					o.Health[disk] = c.o.Health(disk)
+				}
+			}
+		}
+	}
+	if len(o.CPUs) == 0 { // workers that are pinned nowhere may be anywhere
+		for _, cpu := range c.topo.CPUs {
+			o.CPUs = append(o.CPUs, cpu.ID)
+		}
+	}
+	return watch.Start(o)
+}
+
+// watched puts what was seen into the Result, with the warnings that follow from it.
+func (c *conductor) watched(w *watch.Watcher) {
+	c.result.Samples = w.Stop()
+	var load watch.Load
+	latency := 0.0
+	for i := range c.result.Jobs {
+		j := &c.result.Jobs[i]
+		load.Length += time.Duration(j.RuntimeNS)
+		for d := workloads.Read; d < workloads.Directions; d++ {
+			if s := j.Dir(d); s != nil && s.Lat != nil {
+				load.IOs += s.IOs
+				latency += float64(s.IOs) * s.Lat.MeanNS
+			}
+		}
+	}
+	if load.IOs > 0 {
+		load.MeanLatencyNS = latency / float64(load.IOs)
+	}
+	for _, warning := range watch.Warnings(c.result.Samples, load) {
+		c.warn(warning.Code, warning.Sentence, warning.Hint)
+	}
+}
+
+// applySettings changes what --set asks for on the disks under the targets, notes it in the Result, and
+// returns what undoes it.
+func (c *conductor) applySettings() (restore func(), err error) {
+	var disks []string
+	for _, d := range c.disksOf(c.jobs) {
+		disks = append(disks, d.Name)
+	}
+	changes, err := device.Apply(c.o.Root, lock.StateDir(c.o.Env), disks, c.o.Set)
+	if err != nil {
+		return nil, err
+	}
+	for _, change := range changes.List {
+		if change.New == "" {
+			continue // it changed along with the scheduler, if at all
+		}
+		for _, j := range c.jobs {
+			if slices.Contains(diskNames(j.workers[0]), change.Disk) {
+				j.decide(change.Disk+" "+change.Name, change.New, fmt.Sprintf("asked for; it was %s, and is again after the run", change.Old))
+			}
+		}
+	}
+	for i := range c.result.Targets {
+		t := &c.result.Targets[i]
+		if f, err := device.DescribeName(c.o.Root, t.Device); err == nil {
+			t.Scheduler, t.NrRequests, t.Tags, t.Settings, t.IOPoll = f.Scheduler, f.NrRequests, f.Tags, f.Settings, f.IOPoll
+		}
+	}
+	return func() {
+		if err := changes.Restore(); err != nil {
+			c.warn("NOT_RESTORED", err.Error(), "blkmeter restore tries again")
+		}
+	}, nil
+}
