@@ -99,7 +99,7 @@ func runFio(t *testing.T, args ...string) figures {
 	var doc struct {
 		Jobs []struct {
 			Read struct {
-				IOPS   float64 `json:"iops"`
+				IOPS  float64 `json:"iops"`
 				LatNS struct {
 					Percentile map[string]float64 `json:"percentile"`
 				} `json:"lat_ns"`
