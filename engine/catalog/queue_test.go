@@ -179,12 +179,16 @@ func TestReapEndsAtItsLimit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			q, _ := queue(t, name, open(t, dev.Path, target.ReadOnly, true), nil)
 			done := make([]engine.Completion, depth)
-			start := time.Now()
-			if n, err := q.Reap(done, 1, 20*time.Millisecond); n != 0 || err != nil {
-				t.Errorf("with nothing in flight: %d, %v", n, err)
+			longest := time.Duration(0)
+			for range 10 { // a signal, as the Go runtime sends them, may end a wait early
+				start := time.Now()
+				if n, err := q.Reap(done, 1, 20*time.Millisecond); n != 0 || err != nil {
+					t.Errorf("with nothing in flight: %d, %v", n, err)
+				}
+				longest = max(longest, time.Since(start))
 			}
-			if d := time.Since(start); d < 15*time.Millisecond {
-				t.Errorf("waited %v of 20ms", d)
+			if longest < 15*time.Millisecond {
+				t.Errorf("waited %v of 20ms", longest)
 			}
 			if n, err := q.Reap(done, 0, 0); n != 0 || err != nil {
 				t.Errorf("without waiting: %d, %v", n, err)

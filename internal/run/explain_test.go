@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -21,6 +22,8 @@ import (
 func onCPU(path, engine string, cpu int, n uint64) workloads.Job {
 	j := job(path, engine, workloads.RWRandRead)
 	j.Name, j.NumberIOs, j.CPUsAllowed = "cpu"+string(rune('0'+cpu)), n, []int{cpu}
+	// Blocks that never touch cannot be merged into one request.
+	j.TimeBased, j.Runtime, j.BlockAlign[workloads.Read] = true, time.Minute, 8192
 	return j
 }
 

@@ -22,7 +22,7 @@ type figures struct{ iops, p50NS float64 }
 // deeper, each tool has its own way of submitting in batches. Other load on the machine comes and goes within
 // seconds, so pairs are added, up to a limit, until the medians agree.
 func TestFioAgrees(t *testing.T) {
-	testlab.Require(t, "fio", "loop")
+	testlab.Require(t, "fio", "loop", "quiet")
 	const (
 		fewest, most = 3, 15
 		noise        = 0.85 // of fio's rate

@@ -18,7 +18,8 @@ import (
 const RequireEnv = "BLKMETER_REQUIRE"
 
 // Require skips the test, with the reason, unless the machine has all of needs: "root", "loop" (loop
-// devices that this process may attach), "fuse", "zram", "mount" (mounting file systems), or the name of a
+// devices that this process may attach), "fuse", "zram", "mount" (mounting file systems), "quiet" (a machine
+// that does nothing else, which only the environment can promise), or the name of a
 // program. It fails the test instead when RequireEnv names the missing need.
 func Require(t testing.TB, needs ...string) {
 	t.Helper()
@@ -40,6 +41,10 @@ func missing(need string) string {
 	case "root", "mount":
 		if os.Geteuid() != 0 {
 			return "this process is not root"
+		}
+	case "quiet":
+		if !slices.Contains(strings.Split(os.Getenv(RequireEnv), ","), need) {
+			return "rates are compared only on a machine that does nothing else; " + RequireEnv + "=quiet says that it does not"
 		}
 	case "loop":
 		return cannotOpen("/dev/loop-control")
