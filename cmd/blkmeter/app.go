@@ -22,6 +22,7 @@ type app struct {
 	stdout io.Writer
 	stderr io.Writer
 	env    func(string) string
+	loop   string // path of the loop device that blkmeter loop lends to jobs without a target; empty: none
 }
 
 // execute runs the command line and returns the exit code.

@@ -13,6 +13,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/blkmeter/blkmeter/internal/units"
+	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/spf13/cobra"
 )
 
@@ -36,8 +37,8 @@ func newLoopCommand(a *app) *cobra.Command {
 		Use:   "loop [--size=1g] [--sector-size=4096] [--direct-io] [--dir=DIR] -- COMMAND...",
 		Short: "Run a command on a loop device of its own, and take the device away again",
 		Long: `Makes a file with random data, a loop device over it, and runs a blkmeter
-command on that. run gets --filename=DEVICE and may write to it; anywhere in
-the command {} becomes the device's path, and job files can say
+command on that. Jobs of run that name no target get the device; all may write
+to it. Anywhere in the command {} becomes the device's path, and job files can say
 filename=${` + loopVariable + `}. The file has no name and the device detaches itself with
 its last user, so nothing is left however the command ends. Needs root, or the
 right to open /dev/loop-control and /dev/loop*.
@@ -70,6 +71,7 @@ func (a *app) runOnLoop(ctx context.Context, o loopOptions, command []string) (e
 	}
 	defer func() { err = errors.Join(err, free()) }()
 	inner := *a
+	inner.loop = loop.Path
 	inner.env = func(name string) string {
 		if name == loopVariable {
 			return loop.Path
@@ -84,17 +86,27 @@ func (a *app) runOnLoop(ctx context.Context, o loopOptions, command []string) (e
 	return root.ExecuteContext(ctx)
 }
 
-// loopArgs puts the device into a command. run gets it as the target of jobs that name none, with leave to
-// write to it: it is ours.
+// loopArgs puts the device's path into a command.
 func loopArgs(command []string, device string) []string {
 	args := slices.Clone(command)
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], loopPlace, device)
 	}
-	if args[0] != "run" {
-		return args
+	return args
+}
+
+// lendLoop makes the loop device the target of jobs that name none, with leave to write to it: it is ours.
+func lendLoop(plan *workloads.Plan, device string) {
+	for i := range plan.Jobs {
+		j := &plan.Jobs[i]
+		if j.Scratch {
+			j.Scratch, j.Size = false, workloads.Amount{}
+		}
+		if len(j.Filenames) == 0 && len(j.Directories) == 0 {
+			j.Filenames, j.NrFiles = []string{device}, 1
+		}
+		j.Destroy = strings.Trim(j.Destroy+","+filepath.Base(device), ",")
 	}
-	return slices.Insert(args, 1, "--filename="+device, "--destroy="+filepath.Base(device))
 }
 
 // attachLoop makes the device; free detaches it and gives the space of its file back. The file lost its name

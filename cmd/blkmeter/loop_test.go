@@ -96,9 +96,8 @@ func TestLoopRunsAndLeavesNothing(t *testing.T) {
 
 func TestLoopPutsTheDeviceIntoTheCommand(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
-		{"run --rw=read", "run --filename=/dev/loop9 --destroy=loop9 --rw=read"},
-		{"run jobs.fio", "run --filename=/dev/loop9 --destroy=loop9 jobs.fio"},
-		{"run --name=a --filename={}", "run --filename=/dev/loop9 --destroy=loop9 --name=a --filename=/dev/loop9"},
+		{"run --rw=read", "run --rw=read"},
+		{"run --name=a --filename={}", "run --name=a --filename=/dev/loop9"},
 		{"probe {}", "probe /dev/loop9"},
 	} {
 		if got := strings.Join(loopArgs(strings.Fields(c.in), "/dev/loop9"), " "); got != c.want {

@@ -105,6 +105,9 @@ func (a *app) runJobs(cmd *cobra.Command, args []string) error {
 	if len(plan.Jobs) == 0 {
 		plan = preset.Main()
 	}
+	if a.loop != "" {
+		lendLoop(plan, a.loop)
+	}
 	if len(settings.Formats) == 0 {
 		settings.Formats = []string{"text"}
 	}
