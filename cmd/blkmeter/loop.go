@@ -13,8 +13,6 @@ import (
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/blkmeter/blkmeter/internal/units"
-	"github.com/blkmeter/blkmeter/workloads"
-	"github.com/blkmeter/blkmeter/workloads/fiojob"
 	"github.com/spf13/cobra"
 )
 
@@ -38,9 +36,9 @@ func newLoopCommand(a *app) *cobra.Command {
 		Use:   "loop [--size=1g] [--sector-size=4096] [--direct-io] [--dir=DIR] -- COMMAND...",
 		Short: "Run a command on a loop device of its own, and take the device away again",
 		Long: `Makes a file with random data, a loop device over it, and runs a blkmeter
-command on that. run may write to it, and gets --filename=DEVICE unless its
-jobs name their targets; anywhere in the command {} becomes the device's path,
-and job files can say filename=${` + loopVariable + `}. The file has no name and the device detaches itself with
+command on that. run gets --filename=DEVICE and may write to it; anywhere in
+the command {} becomes the device's path, and job files can say
+filename=${` + loopVariable + `}. The file has no name and the device detaches itself with
 its last user, so nothing is left however the command ends. Needs root, or the
 right to open /dev/loop-control and /dev/loop*.
 
@@ -79,16 +77,16 @@ func (a *app) runOnLoop(ctx context.Context, o loopOptions, command []string) (e
 		return a.env(name)
 	}
 	root := newRootCommand(&inner)
-	root.SetArgs(inner.loopArgs(command, loop.Path))
+	root.SetArgs(loopArgs(command, loop.Path))
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	return root.ExecuteContext(ctx)
 }
 
-// loopArgs puts the device into a command. run may write to it, since it is ours, and gets it as the target
-// of its jobs unless they name one: fio's grammar adds what a job names to what is named for all jobs.
-func (a *app) loopArgs(command []string, device string) []string {
+// loopArgs puts the device into a command. run gets it as the target of jobs that name none, with leave to
+// write to it: it is ours.
+func loopArgs(command []string, device string) []string {
 	args := slices.Clone(command)
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], loopPlace, device)
@@ -96,21 +94,7 @@ func (a *app) loopArgs(command []string, device string) []string {
 	if args[0] != "run" {
 		return args
 	}
-	own := []string{"--destroy=" + filepath.Base(device)}
-	if !a.namesTargets(args[1:]) {
-		own = append(own, "--filename="+device)
-	}
-	return slices.Insert(args, 1, own...)
-}
-
-// namesTargets says whether any job of a run names what its I/O goes to. What the jobs on stdin say is known
-// only when they are read, and that is once.
-func (a *app) namesTargets(args []string) bool {
-	if slices.Contains(args, "-") {
-		return true
-	}
-	plan, _, err := fiojob.ParseArgs(args, a.parseOptions())
-	return err == nil && slices.ContainsFunc(plan.Jobs, func(j workloads.Job) bool { return len(j.Filenames) > 0 })
+	return slices.Insert(args, 1, "--filename="+device, "--destroy="+filepath.Base(device))
 }
 
 // attachLoop makes the device; free detaches it and gives the space of its file back. The file lost its name
