@@ -17,9 +17,11 @@ type Sample struct {
 
 // DeviceSample is a disk's part of a Sample.
 type DeviceSample struct {
-	Device       string   `json:"device"`
-	TemperatureC *float64 `json:"temperature_c"` // at the end of the sample
-	WarningC     float64  `json:"warning_c"`     // from here on the disk warns; 0 unknown
-	Throttles    *int64   `json:"throttles"`     // times that the disk began to slow down because of its temperature
-	ThrottledS   *int64   `json:"throttled_s"`   // seconds that it was slowed down
+	Device        string   `json:"device"`
+	TemperatureC  *float64 `json:"temperature_c"`   // at the end of the sample
+	WarningC      float64  `json:"warning_c"`       // from here on the disk warns; 0 unknown
+	Throttles     *int64   `json:"throttles"`       // times that the disk began to slow down because of its temperature
+	ThrottledS    *int64   `json:"throttled_s"`     // seconds that it was slowed down
+	SleepsAfterNS int64    `json:"sleeps_after_ns"` // time without I/O after which the disk saves power by itself (APST); 0: it does not, or does not tell
+	WakeNS        int64    `json:"wake_ns"`         // what it then needs for the next I/O
 }

@@ -42,11 +42,11 @@ func ParseSetting(text string) (Setting, error) {
 
 // Change is a setting that was changed.
 type Change struct {
-	Disk string `json:"disk"`
-	Seq  string `json:"diskseq"` // of the disk: another device under the same name has another; empty before Linux 5.15
-	Name string `json:"name"`
-	Old  string `json:"old"`
-	New  string `json:"new"` // what the kernel made of the wish; empty for what only changed along
+	Disk  string `json:"disk"`
+	Name  string `json:"name"`
+	Old   string `json:"old"`
+	New   string `json:"new"`   // what the kernel made of the wish
+	Asked bool   `json:"asked"` // false for what only changes along with the scheduler
 }
 
 // Changes is what was changed for a run, until Restore.
@@ -71,8 +71,8 @@ func Apply(root Root, dir string, disks []string, settings []Setting) (*Changes,
 			if at < 0 && !followsScheduler(name, settings) {
 				continue
 			}
-			change := Change{Disk: disk, Seq: root.read("sys/block", disk, "diskseq"), Name: name, Old: c.value(disk, name)}
-			if at >= 0 {
+			change := Change{Disk: disk, Name: name, Old: c.value(disk, name), Asked: at >= 0}
+			if change.Asked {
 				change.New = settings[at].Value
 				if err := c.settable(change); err != nil {
 					return nil, err
@@ -88,16 +88,20 @@ func Apply(root Root, dir string, disks []string, settings []Setting) (*Changes,
 		return nil, fault.Wrap(err, fault.ExitEnvironment, "JOURNAL", "make "+dir+" writable, or set XDG_STATE_HOME",
 			"cannot note the settings' old values, so they are not changed")
 	}
-	for i := range c.List {
-		change := &c.List[i]
-		if change.New == "" {
+	for _, change := range c.List {
+		if !change.Asked {
 			continue
 		}
 		if err := c.write(change.Disk, change.Name, change.New); err != nil {
 			return nil, errors.Join(fault.Wrap(err, fault.ExitUsage, "BAD_SETTING", "cat "+c.path(change.Disk, change.Name)+" shows the present value",
 				"the kernel does not take %s=%s for %s", change.Name, change.New, change.Disk), c.Restore())
 		}
-		change.New = c.value(change.Disk, change.Name)
+	}
+	for i := range c.List {
+		c.List[i].New = c.value(c.List[i].Disk, c.List[i].Name)
+	}
+	if err := c.entry.Update(c.List); err != nil {
+		return nil, errors.Join(err, c.Restore())
 	}
 	return c, nil
 }
@@ -123,23 +127,18 @@ func (c *Changes) settable(change Change) error {
 
 // Restore brings the old values back and removes the journal. What could not be brought back stays in it.
 func (c *Changes) Restore() error {
-	_, err := restore(c.root, c.List)
-	if err != nil {
+	if _, err := c.restore(); err != nil {
 		return err
 	}
 	return c.entry.Remove()
 }
 
 // restore writes the old values back, in the order of settable: the scheduler's first. It returns those that
-// were different.
-func restore(root Root, list []Change) ([]Change, error) {
-	c := &Changes{root: root}
+// were different, with what they were.
+func (c *Changes) restore() ([]Change, error) {
 	var restored []Change
 	var errs []error
-	for _, change := range list {
-		if change.Seq != root.read("sys/block", change.Disk, "diskseq") {
-			continue // another device has the name now
-		}
+	for _, change := range c.List {
 		now := c.value(change.Disk, change.Name)
 		if now == change.Old || now == "" {
 			continue
@@ -154,6 +153,12 @@ func restore(root Root, list []Change) ([]Change, error) {
 	return restored, errors.Join(errs...)
 }
 
+// untouched leaves those changes whose settings still are what they were changed to. Others were changed
+// again since, or belong to another device that has the name now.
+func (c *Changes) untouched() {
+	c.List = slices.DeleteFunc(c.List, func(change Change) bool { return c.value(change.Disk, change.Name) != change.New })
+}
+
 // RestoreOrphans brings back what processes changed that were killed, as their journals in dir say. It
 // returns what it changed back: from New to Old.
 func RestoreOrphans(root Root, dir string) ([]Change, error) {
@@ -162,13 +167,14 @@ func RestoreOrphans(root Root, dir string) ([]Change, error) {
 	var all []Change
 	for i := range orphans {
 		o := &orphans[i]
-		var list []Change
-		if err := o.Body(&list); err != nil {
+		c := &Changes{root: root}
+		if err := o.Body(&c.List); err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		if !o.OtherBoot { // else the kernel began with its defaults again
-			restored, err := restore(root, list)
+			c.untouched()
+			restored, err := c.restore()
 			all = append(all, restored...)
 			if err != nil {
 				errs = append(errs, err)

@@ -179,19 +179,16 @@ func TestRestoreAfterSIGKILL(t *testing.T) {
 	}
 }
 
-// TestAnotherDeviceUnderTheNameIsLeftAlone: loop devices come and go, and names are used again.
-func TestAnotherDeviceUnderTheNameIsLeftAlone(t *testing.T) {
-	root := queueOf(t, map[string]string{"nr_requests": "32"})
-	seq := root.Path("sys/block/sda/diskseq")
-	if err := os.WriteFile(seq, []byte("8\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	list := []Change{{Disk: "sda", Seq: "7", Name: "nr_requests", Old: "64"}}
-	if restored, err := restore(root, list); len(restored) != 0 || err != nil {
-		t.Errorf("%v, %v", restored, err)
-	}
-	list[0].Seq = "8"
-	if restored, err := restore(root, list); len(restored) != 1 || err != nil {
-		t.Errorf("%v, %v", restored, err)
+// TestWhatWasChangedSinceIsLeftAlone: by somebody else, or because another device has the name now.
+func TestWhatWasChangedSinceIsLeftAlone(t *testing.T) {
+	c := &Changes{root: queueOf(t, map[string]string{"nr_requests": "32", "read_ahead_kb": "7"}), List: []Change{
+		{Disk: "sda", Name: "nr_requests", Old: "64", New: "32", Asked: true},
+		{Disk: "sda", Name: "read_ahead_kb", Old: "128", New: "64", Asked: true},
+		{Disk: "sdb", Name: "nr_requests", Old: "64", New: "32", Asked: true},
+	}}
+	c.untouched()
+	restored, err := c.restore()
+	if err != nil || len(restored) != 1 || restored[0].Name != "nr_requests" || restored[0].Disk != "sda" {
+		t.Errorf("restored %+v, %v", restored, err)
 	}
 }

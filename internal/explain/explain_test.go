@@ -19,7 +19,8 @@ func drive() device.Facts {
 	return device.Facts{
 		Name: "nvme0n1", Disk: "nvme0n1", Kind: device.KindNVMe, DevT: blk.DevT{Major: 259, Minor: 3}, NVMeController: "nvme0", NVMeNamespace: 1,
 		Queues: []device.Queue{
-			{HCTX: 0, Type: "default", CPUs: []int{0, 1}}, {HCTX: 1, Type: "default", CPUs: []int{2, 3}},
+			{HCTX: 0, Type: "default", CPUs: []int{0, 1}},
+			{HCTX: 1, Type: "default", CPUs: []int{2, 3}},
 			{HCTX: 2, Type: "poll", CPUs: []int{0, 1, 2, 3}},
 		},
 	}

@@ -33,32 +33,49 @@ type Entry struct{ path string }
 // Write makes an entry of the given kind in dir, which it makes if need be. body is what is needed to undo
 // the change, as JSON.
 func Write(dir, kind string, body any) (*Entry, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("write %s journal: %w", kind, err)
+	}
+	e := &Entry{}
+	file, err := os.CreateTemp(dir, kind+"-*.new")
+	if err == nil {
+		e.path = strings.TrimSuffix(file.Name(), ".new") + ".json"
+		err = e.fill(file, body)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write %s journal: %w", kind, err)
+	}
+	return e, nil
+}
+
+// Update gives the entry another body. Whenever the process dies, one of the two is there.
+func (e *Entry) Update(body any) error {
+	file, err := os.OpenFile(strings.TrimSuffix(e.path, ".json")+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err == nil {
+		err = e.fill(file, body)
+	}
+	if err != nil {
+		return fmt.Errorf("update journal %s: %w", e.path, err)
+	}
+	return nil
+}
+
+// fill writes the entry into a file that then takes its place, or goes.
+func (e *Entry) fill(file *os.File, body any) error {
 	text, err := json.Marshal(body)
 	if err == nil {
 		text, err = json.Marshal(document{Owner: self(), Body: text})
 	}
-	if err != nil {
-		return nil, fmt.Errorf("write %s journal: %w", kind, err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("write %s journal: %w", kind, err)
-	}
-	file, err := os.CreateTemp(dir, kind+"-*.new")
-	if err != nil {
-		return nil, fmt.Errorf("write %s journal: %w", kind, err)
-	}
-	path := strings.TrimSuffix(file.Name(), ".new") + ".json"
-	_, err = file.Write(append(text, '\n'))
-	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
-		err = os.Rename(file.Name(), path) // an entry is whole, or is not there
-	}
 	if err == nil {
-		err = syncDir(dir)
+		_, err = file.Write(append(text, '\n'))
+	}
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = os.Rename(file.Name(), e.path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("write %s journal: %w", kind, errors.Join(err, os.Remove(file.Name())))
+		return errors.Join(err, os.Remove(file.Name()))
 	}
-	return &Entry{path}, nil
+	return syncDir(filepath.Dir(e.path))
 }
 
 func syncDir(dir string) error {

@@ -23,6 +23,15 @@ func TestAnEntryOfALivingProcessIsNoOrphan(t *testing.T) {
 	if orphans, err := Orphans(dir, "settings"); len(orphans) != 0 || err != nil {
 		t.Errorf("orphans %v, %v", orphans, err)
 	}
+	if err := e.Update(func() {}); err == nil {
+		t.Error("a body that is no JSON was taken")
+	}
+	if err := e.Update(note{"loop3", 32}); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(e.path); err != nil || !strings.Contains(string(text), "32") {
+		t.Errorf("after the update: %s, %v", text, err)
+	}
 	if err := e.Remove(); err != nil {
 		t.Error(err)
 	}

@@ -81,8 +81,8 @@ func (c *conductor) applySettings() (restore func(), err error) {
 		return nil, err
 	}
 	for _, change := range changes.List {
-		if change.New == "" {
-			continue // it changed along with the scheduler, if at all
+		if !change.Asked {
+			continue
 		}
 		for _, j := range c.jobs {
 			if slices.Contains(diskNames(j.workers[0]), change.Disk) {

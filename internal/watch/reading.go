@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/prometheus/procfs"
 
@@ -16,9 +17,11 @@ import (
 // Health is what a disk says about its temperature when it is asked. Counters count since it was made.
 type Health struct {
 	TemperatureC float64
-	WarningC     float64 // from here on it warns; 0 unknown
-	Throttles    int64   // times that it began to slow down because of its temperature
-	ThrottledS   int64   // seconds that it was slowed down
+	WarningC     float64       // from here on it warns; 0 unknown
+	Throttles    int64         // times that it began to slow down because of its temperature
+	ThrottledS   int64         // seconds that it was slowed down
+	SleepsAfter  time.Duration // without I/O it saves power by itself (NVMe's APST); 0: it does not, or does not tell
+	WakeTime     time.Duration // that it then needs for the next I/O
 }
 
 // reading is everything that is read at one time.
@@ -203,7 +206,10 @@ func change(after, before *int64) *int64 {
 // devices appends what the disks told, in order of name.
 func (r *reading) devices(before *reading, out []report.DeviceSample) []report.DeviceSample {
 	for disk, now := range r.health {
-		d := report.DeviceSample{Device: disk, TemperatureC: new(now.TemperatureC), WarningC: now.WarningC}
+		d := report.DeviceSample{
+			Device: disk, TemperatureC: new(now.TemperatureC), WarningC: now.WarningC,
+			SleepsAfterNS: now.SleepsAfter.Nanoseconds(), WakeNS: now.WakeTime.Nanoseconds(),
+		}
 		if was, ok := before.health[disk]; ok {
 			d.Throttles, d.ThrottledS = new(now.Throttles-was.Throttles), new(now.ThrottledS-was.ThrottledS)
 		}

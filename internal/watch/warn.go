@@ -13,8 +13,6 @@ type Load struct {
 	IOs           int64         // reads, writes and trims
 	Length        time.Duration // of the measured windows
 	MeanLatencyNS float64
-	APSTIdle      time.Duration // after which a drive sleeps by itself (APST); 0: it does not, or does not tell
-	APSTExit      time.Duration // that it needs to wake up
 }
 
 // From these on, what was seen is worth a warning. Shares are of the workers' CPUs' time, in percent.
@@ -57,11 +55,24 @@ func Warnings(samples []report.Sample, load Load) []workloads.Warning {
 		add("POWER_SAVING", "--no-idle keeps the CPUs awake",
 			"the workers' CPUs fell asleep %.2f times per I/O, into states that take up to %v to leave; latencies include that", float64(sleeps)/float64(load.IOs), exit)
 	}
-	if gap := meanGap(load); load.APSTIdle > 0 && gap >= load.APSTIdle {
+	if after, wake := diskSleep(samples); after > 0 && meanGap(load) >= after {
 		add("POWER_SAVING", "nvme_core.default_ps_max_latency_us=0 keeps the drive awake",
-			"the drive goes to sleep after %v without I/O (APST) and needs %v to wake up; I/Os came %v apart", load.APSTIdle, load.APSTExit, gap.Round(time.Millisecond))
+			"the drive goes to sleep after %v without I/O (APST) and needs %v to wake up; I/Os came %v apart", after, wake, meanGap(load).Round(time.Millisecond))
 	}
 	return warnings
+}
+
+// diskSleep returns after how long without I/O a disk saves power, and what waking it takes: of several
+// disks, the one that sleeps first.
+func diskSleep(samples []report.Sample) (after, wake time.Duration) {
+	for _, s := range samples {
+		for _, d := range s.Devices {
+			if n := time.Duration(d.SleepsAfterNS); n > 0 && (after == 0 || n < after) {
+				after, wake = n, time.Duration(d.WakeNS)
+			}
+		}
+	}
+	return after, wake
 }
 
 // meanGap returns the time between I/Os.

@@ -100,9 +100,9 @@ func TestTheDiskItselfIsAskedFirst(t *testing.T) {
 		"nvme0n1": func() (Health, error) { return h, err },
 	}}
 	before := o.read(0)
-	h = Health{TemperatureC: 84, WarningC: 82, Throttles: 6, ThrottledS: 13}
+	h = Health{TemperatureC: 84, WarningC: 82, Throttles: 6, ThrottledS: 13, SleepsAfter: time.Second, WakeTime: time.Millisecond}
 	after := o.read(1e9)
-	want := []report.DeviceSample{{Device: "nvme0n1", TemperatureC: new(84.0), WarningC: 82, Throttles: new(int64(2)), ThrottledS: new(int64(3))}}
+	want := []report.DeviceSample{{Device: "nvme0n1", TemperatureC: new(84.0), WarningC: 82, Throttles: new(int64(2)), ThrottledS: new(int64(3)), SleepsAfterNS: 1e9, WakeNS: 1e6}}
 	if diff := cmp.Diff(want, after.since(&before).Devices); diff != "" {
 		t.Error(diff)
 	}
@@ -182,8 +182,8 @@ func TestWarnings(t *testing.T) {
 		"sleeps":               {quiet(func(s *report.Sample) { *s.Sleeps, s.SleepExitUS = 900, 133 }), slow, "POWER_SAVING", "0.90 times per I/O"},
 		"sleeps, many I/Os":    {quiet(func(s *report.Sample) { *s.Sleeps, s.SleepExitUS = 900, 133 }), Load{IOs: 3e6, Length: 3 * time.Second, MeanLatencyNS: 80_000}, "", ""},
 		"sleeps, slow disk":    {quiet(func(s *report.Sample) { *s.Sleeps, s.SleepExitUS = 900, 133 }), Load{IOs: 300, Length: 3 * time.Second, MeanLatencyNS: 8e6}, "", ""},
-		"a drive that sleeps":  {quiet(func(*report.Sample) {}), Load{IOs: 10, Length: 3 * time.Second, APSTIdle: 100 * time.Millisecond, APSTExit: time.Millisecond}, "POWER_SAVING", "300ms apart"},
-		"a drive kept busy":    {quiet(func(*report.Sample) {}), Load{IOs: 1000, Length: 3 * time.Second, APSTIdle: 100 * time.Millisecond}, "", ""},
+		"a drive that sleeps":  {quiet(disk(report.DeviceSample{SleepsAfterNS: 1e8, WakeNS: 2e6})), Load{IOs: 10, Length: 3 * time.Second}, "POWER_SAVING", "after 100ms without I/O (APST) and needs 2ms to wake up; I/Os came 300ms apart"},
+		"a drive kept busy":    {quiet(disk(report.DeviceSample{SleepsAfterNS: 1e8, WakeNS: 2e6})), Load{IOs: 1000, Length: 3 * time.Second}, "", ""},
 		"several at once":      {quiet(func(s *report.Sample) { s.StealPercent, s.OthersUserPercent = 2, 9 }), slow, "STEAL NOISY_CPU", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

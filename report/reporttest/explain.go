@@ -48,7 +48,7 @@ func samples() []report.Sample {
 			StartNS: i * 1_000_123_456, LengthNS: 1_000_123_456, StealPercent: 0.25 + float64(i), OthersPercent: 4.5, OthersUserPercent: 3.5,
 			FrequencyMHz: new(3249.5 - float64(100*i)), CPUThrottles: new(i), Sleeps: new(5000 + i), SleepExitUS: 133,
 			Devices: []report.DeviceSample{
-				{Device: "nvme0n1", TemperatureC: new(70.5 + float64(i)), WarningC: 82, Throttles: new(1 + i), ThrottledS: new(i)},
+				{Device: "nvme0n1", TemperatureC: new(70.5 + float64(i)), WarningC: 82, Throttles: new(1 + i), ThrottledS: new(i), SleepsAfterNS: 100_000_000, WakeNS: 10_500_000},
 				{Device: "sda", TemperatureC: new(33.0)},
 			},
 		})

@@ -51,15 +51,14 @@ func (p *page) explainDevice(d *report.ExplainDevice) {
 		count(float64(d.Requests))+" requests", unless(d.RequestsPerIO == 0, significant(d.RequestsPerIO, 3)+" per I/O"),
 		number(d.BackMerges, d.FrontMerges, "merged"), number(d.Splits, nil, "split"), number(d.Requeues, nil, "requeued")))
 	if d.DirectPercent != nil {
-		p.entry(dim, "  path", label, plain, fmt.Sprintf("%s%% went straight to the driver, %s%% waited in a scheduler or queue first",
-			percent(*d.DirectPercent), percent(100-*d.DirectPercent)))
+		p.entry(dim, "  path", label, plain, path(*d.DirectPercent))
 	}
 	if d.MatchPercent != nil {
 		s := plain
 		if *d.MatchPercent < 99 {
 			s = yellow
 		}
-		p.entry(dim, "  match", label, s, percent(*d.MatchPercent)+"% issued on the hardware queue of the worker's CPU")
+		p.entry(dim, "  match", label, s, fmt.Sprintf("%s%% issued on the hardware queue of the worker's CPU (by %s)", percent(*d.MatchPercent), d.QueuesFrom))
 	} else {
 		p.entry(dim, "  match", label, plain, "not judged: "+d.MatchUnknown)
 	}
@@ -68,6 +67,17 @@ func (p *page) explainDevice(d *report.ExplainDevice) {
 			map[string]string{"confirmed": "polling confirmed", "refuted": "polling was asked for, and did not happen"}[d.Polling]))
 	}
 	p.matrix(d)
+}
+
+// path says which way requests took.
+func path(direct float64) string {
+	switch {
+	case direct > 99.995:
+		return "all went straight to the driver"
+	case direct < 0.005:
+		return "all waited in a scheduler or software queue first"
+	}
+	return fmt.Sprintf("%s%% went straight to the driver, %s%% waited in a scheduler or software queue first", percent(direct), percent(100-direct))
 }
 
 // number prints a sum of counters, nothing when none was counted or it is 0.
