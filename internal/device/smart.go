@@ -66,6 +66,22 @@ type PowerTransition struct {
 	Idle     time.Duration
 }
 
+// Sleep returns the shortest pause after which the controller goes by itself to a state that does no I/O, and
+// how long it then needs to come back; 0 when it does not.
+func (p Power) Sleep() (after, wake time.Duration) {
+	if !p.APST {
+		return 0, 0
+	}
+	for _, t := range p.Transitions {
+		for _, s := range p.States {
+			if s.Number == t.To && !s.Operational && (after == 0 || t.Idle < after) {
+				after, wake = t.Idle, time.Duration(s.ExitLatencyUS)*time.Microsecond
+			}
+		}
+	}
+	return after, wake
+}
+
 // Health is what an NVMe controller tells when it is asked, which takes root.
 type Health struct {
 	SMART SMART

@@ -11,8 +11,27 @@ import (
 	"github.com/blkmeter/blkmeter/workloads"
 )
 
-// Health returns what asks a disk, by its kernel name, about its temperature, or nil if it cannot be asked.
-type Health func(disk string) func() (watch.Health, error)
+// healthOf returns what asks a disk about its temperature and power saving, or nil if it cannot be asked:
+// only NVMe controllers can, and only by root.
+func (c *conductor) healthOf(disk string) func() (watch.Health, error) {
+	facts, err := device.DescribeName(c.o.Root, disk)
+	if err != nil || facts.NVMeController == "" || !c.o.Root.Real() {
+		return nil
+	}
+	return func() (watch.Health, error) {
+		h, err := device.ReadHealth(facts.NVMeController)
+		if err != nil {
+			return watch.Health{}, err
+		}
+		out := watch.Health{TemperatureC: float64(h.SMART.TemperatureC), WarningC: float64(h.SMART.WarningC)}
+		for _, t := range h.SMART.Throttle {
+			out.Throttles += int64(t.Transitions)
+			out.ThrottledS += int64(t.Seconds)
+		}
+		out.SleepsAfter, out.WakeTime = h.Power.Sleep()
+		return out, nil
+	}
+}
 
 // watchOver begins to watch what goes on around the workers.
 func (c *conductor) watchOver(started int64) *watch.Watcher {
@@ -32,8 +51,8 @@ func (c *conductor) watchOver(started int64) *watch.Watcher {
 					continue
 				}
 				o.Disks = append(o.Disks, disk)
-				if c.o.Health != nil {
-					o.Health[disk] = c.o.Health(disk)
+				if ask := c.healthOf(disk); ask != nil {
+					o.Health[disk] = ask
 				}
 			}
 		}

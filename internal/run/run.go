@@ -45,7 +45,6 @@ type Options struct {
 	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
 	Set       []device.Setting    // changes to the queues of the targets' disks, for the run
 	NoIdle    bool                // keep the CPUs awake meanwhile
-	Health    Health              // asks disks about their temperature; nil: only what hwmon tells is known
 }
 
 // Progress is the state of a run that is going on.
