@@ -65,22 +65,23 @@ type Tool struct {
 
 // Host is the machine as the run found it.
 type Host struct {
-	Name           string `json:"name"`
-	Kernel         string `json:"kernel"`
-	Arch           string `json:"arch"`
-	CPUModel       string `json:"cpu_model"`
-	CPUs           int    `json:"cpus"`       // online logical CPUs that this process may use
-	Cores          int    `json:"cores"`      // physical cores among the online CPUs
-	NUMANodes      int    `json:"numa_nodes"` // nodes with CPUs
-	Governor       string `json:"governor"`   // cpufreq governor, empty when the kernel has none
-	MemoryBytes    int64  `json:"memory_bytes"`
-	Virtualized    string `json:"virtualized"`    // hypervisor as the kernel names it, empty on bare metal
-	ClockSource    string `json:"clock_source"`   // the kernel's current clock source
-	GOMAXPROCS     int    `json:"gomaxprocs"`     // threads that may run Go code at once
-	Root           bool   `json:"root"`           // effective uid 0
-	UringDisabled  int    `json:"uring_disabled"` // kernel.io_uring_disabled; -1 when the kernel has no such switch
-	MemlockBytes   int64  `json:"memlock_bytes"`  // RLIMIT_MEMLOCK, -1 unlimited
-	OpenFilesLimit int64  `json:"open_files_limit"`
+	Name           string      `json:"name"`
+	Kernel         string      `json:"kernel"`
+	Arch           string      `json:"arch"`
+	CPUModel       string      `json:"cpu_model"`
+	CPUs           int         `json:"cpus"`        // online logical CPUs that this process may use
+	Cores          int         `json:"cores"`       // physical cores among the online CPUs
+	NUMANodes      int         `json:"numa_nodes"`  // nodes with CPUs
+	Governor       string      `json:"governor"`    // cpufreq governor, empty when the kernel has none
+	IdleStates     []IdleState `json:"idle_states"` // in which the CPUs may sleep
+	MemoryBytes    int64       `json:"memory_bytes"`
+	Virtualized    string      `json:"virtualized"`    // hypervisor as the kernel names it, empty on bare metal
+	ClockSource    string      `json:"clock_source"`   // the kernel's current clock source
+	GOMAXPROCS     int         `json:"gomaxprocs"`     // threads that may run Go code at once
+	Root           bool        `json:"root"`           // effective uid 0
+	UringDisabled  int         `json:"uring_disabled"` // kernel.io_uring_disabled; -1 when the kernel has no such switch
+	MemlockBytes   int64       `json:"memlock_bytes"`  // RLIMIT_MEMLOCK, -1 unlimited
+	OpenFilesLimit int64       `json:"open_files_limit"`
 }
 
 // Clock says how latencies were stamped.
@@ -127,7 +128,9 @@ type Target struct {
 	DirectIO        bool              `json:"direct_io"` // opened with O_DIRECT
 	WrittenPercent  float64           `json:"written_percent"`
 	WrittenKnown    bool              `json:"written_known"`
-	ExclusiveDevice bool              `json:"exclusive"` // opened O_EXCL
+	ExclusiveDevice bool              `json:"exclusive"`  // opened O_EXCL
+	Interrupts      []Interrupt       `json:"interrupts"` // of the device
+	Health          *DriveHealth      `json:"health"`     // null unless it is an NVMe device that this user may ask
 }
 
 // QueueCPUs is one hardware queue and the CPUs mapped to it.

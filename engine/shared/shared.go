@@ -93,6 +93,14 @@ func (q *Queue) Join(member int) (*Member, error) {
 	return m, nil
 }
 
+// Counters returns what the inner queue counted for all members. None may use the queue any more.
+func (q *Queue) Counters() engine.Counters {
+	if q.inner == nil {
+		return engine.Counters{}
+	}
+	return q.inner.Counters()
+}
+
 // Close frees the inner queue, the lock and the buffers. No member may use them any more.
 func (q *Queue) Close() error {
 	var err error
@@ -260,16 +268,8 @@ func (m *Member) rouse() {
 	}
 }
 
-// Counters returns what this member counted of the lock. The inner queue's system calls are the first
-// member's, so that a sum over members counts them once.
-func (m *Member) Counters() engine.Counters {
-	c := m.counters
-	if m.index == 0 {
-		inner := m.queue.inner.Counters()
-		c.Syscalls, c.Overflows = inner.Syscalls, inner.Overflows
-	}
-	return c
-}
+// Counters returns what this member counted of the lock; the system calls are the queue's.
+func (m *Member) Counters() engine.Counters { return m.counters }
 
 // Close leaves the queue; [Queue.Close] frees it.
 func (m *Member) Close() error { return nil }

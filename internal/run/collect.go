@@ -96,8 +96,7 @@ type series struct {
 	interval int64
 	workers  int
 	windows  []seriesWindow
-	clat     [3]*hist.Totals // of the window that is being added up
-	open     int             // its number; windows before it are closed
+	open     int // its number; windows before it are closed
 	closed   []report.Interval
 }
 

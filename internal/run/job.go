@@ -13,6 +13,7 @@ import (
 
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/catalog"
+	"github.com/blkmeter/blkmeter/engine/shared"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -37,7 +38,7 @@ type jobRun struct {
 	series    *series
 	decisions []report.Decision
 	features  []string
-	fairness  *report.Fairness
+	shared    *shared.Queue // with a single queue for all workers
 }
 
 func (j *jobRun) decide(what, chosen, why string) {

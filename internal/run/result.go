@@ -39,7 +39,10 @@ func (c *conductor) describe() {
 		Name: h.Name, Kernel: h.Kernel, Arch: h.Arch, CPUModel: h.CPUModel, CPUs: h.CPUs, Cores: h.Cores, NUMANodes: h.NUMANodes,
 		Governor: h.Governor, MemoryBytes: h.MemoryBytes, Virtualized: h.Virtualized, ClockSource: h.ClockSource,
 		GOMAXPROCS: runtime.GOMAXPROCS(0), Root: h.Root, UringDisabled: h.UringDisabled, MemlockBytes: h.MemlockBytes,
-		OpenFilesLimit: h.OpenFilesLimit,
+		OpenFilesLimit: h.OpenFilesLimit, IdleStates: []report.IdleState{},
+	}
+	for _, s := range device.ReadIdle(c.o.Root).States {
+		c.result.Host.IdleStates = append(c.result.Host.IdleStates, report.IdleState{Name: s.Name, ExitLatencyUS: s.ExitLatencyUS, Disabled: s.Disabled})
 	}
 	c.result.Clock = report.Clock{
 		Source: c.clock.Source(), Reason: c.clock.Reason(), CostNS: c.clock.CostNS(), Stamps: "batch", TicksPerUS: c.clock.TicksPerMicrosecond(),
@@ -53,7 +56,7 @@ func (c *conductor) describe() {
 }
 
 // describeTarget makes the report of a target.
-func describeTarget(t *target.Target, scratch bool) report.Target {
+func describeTarget(root device.Root, t *target.Target, scratch bool) report.Target {
 	f := t.Facts()
 	r := report.Target{
 		Path: t.Path(), Resolved: t.Resolved(), Kind: string(t.Kind()), Major: t.DevT().Major, Minor: t.DevT().Minor,
@@ -61,13 +64,32 @@ func describeTarget(t *target.Target, scratch bool) report.Target {
 		MemAlignBytes: t.MemAlign(), OffsetAlign: t.OffsetAlign(), Filesystem: t.FileSystem().Type, Device: f.Disk,
 		Stack: orEmpty(t.Stack()), Model: f.Model, Firmware: f.Firmware, Transport: f.Transport, Scheduler: f.Scheduler,
 		HardwareQueues: len(f.Queues), Tags: f.Tags, NrRequests: f.NrRequests, Rotational: f.Rotational, WriteCache: f.WriteCache,
-		IOPoll: f.IOPoll, NUMANode: f.NUMANode, Settings: f.Settings, Notes: orEmpty(f.Notes), QueueMap: []report.QueueCPUs{},
+		IOPoll: f.IOPoll, NUMANode: f.NUMANode, Settings: f.Settings, Notes: orEmpty(f.Notes), QueueMap: []report.QueueCPUs{}, Interrupts: []report.Interrupt{},
 		Scratch: scratch, DirectIO: t.Direct(), ExclusiveDevice: t.Exclusive(),
 	}
 	for _, q := range f.Queues {
 		r.QueueMap = append(r.QueueMap, report.QueueCPUs{HCTX: q.HCTX, Type: q.Type, Tags: q.Tags, CPUs: q.CPUs})
 	}
+	for _, i := range device.Interrupts(root, f.Disk) {
+		r.Interrupts = append(r.Interrupts, report.Interrupt{Number: i.Number, Name: i.Name, Allowed: orEmpty(i.Allowed), Effective: orEmpty(i.Effective)})
+	}
+	if f.NVMeController != "" && root.Real() {
+		if h, err := device.ReadHealth(f.NVMeController); err == nil {
+			r.Health = driveHealth(h)
+		}
+	}
 	return r
+}
+
+func driveHealth(h device.Health) *report.DriveHealth {
+	after, wake := h.Power.Sleep()
+	return &report.DriveHealth{
+		TemperatureC: h.SMART.TemperatureC, WarningC: h.SMART.WarningC, CriticalC: h.SMART.CriticalC,
+		WarningMinutes: int64(h.SMART.WarningMinutes), CriticalMinutes: int64(h.SMART.CriticalMinutes),
+		CriticalWarnings: orEmpty(h.SMART.CriticalWarnings), UsedPercent: h.SMART.UsedPercent, SparePercent: h.SMART.SparePercent,
+		MediaErrors: h.SMART.MediaErrors, WrittenBytes: h.SMART.WrittenBytes, ReadBytes: h.SMART.ReadBytes,
+		PowerState: h.Power.Current, SavesPower: h.Power.APST, SleepsAfterNS: int64(after), WakeNS: int64(wake),
+	}
 }
 
 // readCounters notes what the kernel has counted so far for the devices under the targets.

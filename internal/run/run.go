@@ -157,7 +157,7 @@ func (c *conductor) warn(code, sentence, hint string) {
 func (c *conductor) register(t *target.Target, scratch bool) {
 	c.targets = append(c.targets, t)
 	if c.targetIndex(t) < 0 {
-		c.result.Targets = append(c.result.Targets, describeTarget(t, scratch))
+		c.result.Targets = append(c.result.Targets, describeTarget(c.o.Root, t, scratch))
 	}
 }
 
@@ -371,6 +371,7 @@ func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
 			return nil, nil, errors.Join(err, closeAll())
 		}
 		queues = append(queues, q)
+		j.shared = q
 		for i, w := range j.workers {
 			w.config.Buffers = q.Buffers(i)
 		}
@@ -529,6 +530,11 @@ func (s *stageRun) finalWindows() {
 			}
 			j.totals[i].add(w.win)
 			j.series.add(w.win)
+		}
+		if j.shared != nil && !slices.ContainsFunc(j.workers, func(w *worker) bool { return w.lost }) {
+			// Nobody can say which of the workers a system call was for: the first has them all.
+			c := j.shared.Counters()
+			j.workers[0].outcome.counters.Syscalls, j.workers[0].outcome.counters.Overflows = c.Syscalls, c.Overflows
 		}
 		j.series.close(true)
 	}

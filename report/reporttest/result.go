@@ -74,7 +74,7 @@ func ioError() *report.Error {
 func host() report.Host {
 	return report.Host{
 		Name: "rack7-n12", Kernel: "6.12.95-cloud-amd64", Arch: "amd64", CPUModel: "AMD EPYC 9354P 32-Core Processor",
-		CPUs: 64, Cores: 32, NUMANodes: 4, Governor: "performance", MemoryBytes: 270_582_939_648, Virtualized: "kvm",
+		CPUs: 64, Cores: 32, NUMANodes: 4, Governor: "performance", IdleStates: []report.IdleState{{Name: "C6", ExitLatencyUS: 133, Disabled: true}}, MemoryBytes: 270_582_939_648, Virtualized: "kvm",
 		ClockSource: "tsc", GOMAXPROCS: 8, Root: true, UringDisabled: 1, MemlockBytes: 8_388_608, OpenFilesLimit: 1_048_576,
 	}
 }
@@ -98,6 +98,12 @@ func nvme() report.Target {
 			TrimIOs: 31, TrimBytes: 4_194_304, FlushIOs: 37, InQueueMS: 522_509, IOTicksMS: 9_871, WindowNS: 10_012_345_678,
 		},
 		Scratch: false, DirectIO: true, WrittenPercent: 87.5, WrittenKnown: true, ExclusiveDevice: true,
+		Interrupts: []report.Interrupt{{Number: 71, Name: "nvme0q3", Allowed: []int{2, 3}, Effective: []int{3}}},
+		Health: &report.DriveHealth{
+			TemperatureC: 41, WarningC: 77, CriticalC: 85, WarningMinutes: 12, CriticalMinutes: 2, CriticalWarnings: []string{"spare below threshold"},
+			UsedPercent: 9, SparePercent: 97, MediaErrors: 6, WrittenBytes: 8.1e13, ReadBytes: 4.2e13, PowerState: 1, SavesPower: true,
+			SleepsAfterNS: 100e6, WakeNS: 1.5e6,
+		},
 	}
 }
 
