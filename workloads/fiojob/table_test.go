@@ -214,8 +214,14 @@ func TestShellCommand(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	tests := []struct{ word, want string }{
-		{"iodeph", "iodepth"}, {"rwmixraed", "rwmixread"}, {"blocksize ", "blocksize"}, {"RW", "rw"}, {"number_io", "number_ios"},
-		{"qqqqqqqq", ""}, {"", ""}, {strings.Repeat("x", 1000), ""},
+		{"iodeph", "iodepth"},
+		{"rwmixraed", "rwmixread"},
+		{"blocksize ", "blocksize"},
+		{"RW", "rw"},
+		{"number_io", "number_ios"},
+		{"qqqqqqqq", ""},
+		{"", ""},
+		{strings.Repeat("x", 1000), ""},
 	}
 	for _, tt := range tests {
 		if got := nearest(tt.word, table().names); got != tt.want {

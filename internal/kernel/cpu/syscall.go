@@ -2,7 +2,6 @@ package cpu
 
 import (
 	"time"
-
 	"unsafe"
 
 	"golang.org/x/sys/unix"
