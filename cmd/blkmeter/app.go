@@ -68,6 +68,7 @@ func newRootCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "blkmeter",
 		Short:         "A fio-like benchmark for NVMe and other block devices that proves what it measured",
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs,

@@ -25,8 +25,8 @@ func newRunCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [JOBFILE...] [--OPTION=VALUE...]",
 		Short: "Put load on devices or files and report what they did",
-		Long: `Run puts load on devices or files and reports what they did. Without arguments it measures a scratch file
-of its own and removes it.
+		Long: `Run puts load on devices or files and reports what they did. Without arguments
+it measures a scratch file of its own and removes it.
 
 Reading a device needs nothing; writing to what exists needs --destroy=NAME.
 
@@ -44,8 +44,9 @@ func newFioCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fio [JOBFILE...] [--OPTION=VALUE...]",
 		Short: "Do what fio does with this command line",
-		Long: `Fio takes fio's command line and job files, with fio's defaults and output formats; a link to blkmeter
-that is named fio does the same. Where fio destroys data by surprise, it refuses and says what to add.
+		Long: `Fio takes fio's command line and job files, with fio's defaults and output
+formats; a link to blkmeter that is named fio does the same. Where fio destroys
+data by surprise, it refuses and says what to add.
 
 Exit status: 0 done, 1 any failure, 128 interrupted.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -205,6 +206,12 @@ func (a *app) warn(w workloads.Warning) {
 	if w.Hint != "" {
 		fmt.Fprintf(a.stderr, "  hint: %s\n", w.Hint)
 	}
+}
+
+// version is what --version prints: the module's version and the commit it was built from.
+func version() string {
+	t := tool()
+	return strings.TrimSpace(t.Version + " " + t.Commit)
 }
 
 // tool says which program this is.
