@@ -323,7 +323,7 @@ func DefaultJob() Job {
 		RateProcess: "linear", RateCycle: time.Second,
 		LatencyPercentile: 100, ExitWhat: "group", ContinueOnError: "none", AllowFileCreate: true,
 		Layout: Layout{CreateFsync: true, Fallocate: "native", Invalidate: true, FadviseHint: "1"},
-		Verify: Verify{Do: true, StateSave: true, HeaderSeed: true, WriteSequence: true, Policy: "completed", TrimVerifyZero: true},
+		Verify: Verify{Do: true, HeaderSeed: true, WriteSequence: true, TrimVerifyZero: true},
 		Logs:   Logs{Window: "avg", PerJob: true},
 		Stats: Stats{
 			ClatPercentiles: true, Percentiles: DefaultPercentiles(), DiskUtil: true,

@@ -29,20 +29,11 @@ type Verify struct {
 	IntervalBytes  int64  // a header every so many bytes; 0: once a block
 	OffsetBytes    int64  // where in the block the header lies
 	Pattern        string // as typed
-	PatternBytes   int64  // verify_pattern_interval
 	Backlog        uint64 // verify after so many written blocks; 0: at the end
 	BacklogBatch   uint64 // verify so many of them at a time; 0: all
-	Async          int    // threads that verify
-	AsyncCPUs      []int
-	StateSave      bool
-	StateLoad      bool
-	HeaderSeed     bool // headers carry the seed of their block and are checked for it
-	WriteSequence  bool // headers carry the number of the write and are checked for it
-	Policy         string
-	TrimPercent    int    // share of verified blocks that is trimmed
-	TrimBacklog    uint64 // trim after so many written blocks
-	TrimBatch      uint64
-	TrimVerifyZero bool // trimmed blocks must read as zeros
+	HeaderSeed     bool   // headers carry the seed of their block and are checked for it
+	WriteSequence  bool   // headers carry the number of the write and are checked for it
+	TrimVerifyZero bool   // trimmed blocks must read as zeros
 }
 
 // Logs says which per-interval or per-I/O logs are written. A log is wanted when its prefix is set or its

@@ -62,6 +62,9 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 			}
 			copied.workers = append(copied.workers, fresh)
 		}
+		if err := again.verify(copied); err != nil {
+			return explain.Counts{}, explain.Stage{}, err
+		}
 		again.jobs = append(again.jobs, copied)
 	}
 	session := explain.Open(c.o.Root, c.disksOf(jobs)...)

@@ -116,7 +116,7 @@ func (c *conductor) open(ctx context.Context, j *jobRun) error {
 			return err
 		}
 	}
-	return nil
+	return c.verify(j)
 }
 
 // openClone opens the files of one clone.
@@ -150,7 +150,7 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*targ
 	s := j.spec
 	spec := target.Spec{
 		Path: path, Direct: s.Direct, Destroy: destroyNames(s.Destroy), Overwrite: c.o.Overwrite,
-		Create: s.AllowFileCreate && !s.Size.IsPct && s.Size.Bytes > 0, SizeBytes: s.Offset.Bytes + s.Size.Bytes,
+		Create: s.AllowFileCreate && !s.Verify.Only && !s.Size.IsPct && s.Size.Bytes > 0, SizeBytes: s.Offset.Bytes + s.Size.Bytes,
 	}
 	switch s.SyncMode {
 	case "sync":
@@ -158,7 +158,7 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*targ
 	case "dsync":
 		spec.Sync = target.SyncData
 	}
-	if s.RW.Destructive() || s.Fill {
+	if changes(s) || s.Fill {
 		spec.Access = target.ReadWrite
 	}
 	t, err := c.opener.Open(spec)
@@ -175,6 +175,9 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*targ
 	}
 	return t, nil
 }
+
+// changes says whether the job changes what is stored.
+func changes(s *workloads.Job) bool { return s.RW.Destructive() && !s.Verify.Only }
 
 // fileNames lists the files of a clone: those the user named, or the generated ones.
 func fileNames(s *workloads.Job, clone int) []string {
@@ -279,8 +282,10 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 			return err
 		}
 	}
-	w.regionLow, w.regionHigh = files[0].Low, files[0].High
-	src, err := pattern.New(pattern.Config{Job: s, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)})
+	w.files, w.regionLow, w.regionHigh = files, files[0].Low, files[0].High
+	kind := *s
+	kind.TimeBased = s.TimeBased && !s.Verify.Only
+	src, err := pattern.New(pattern.Config{Job: &kind, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)})
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type Options struct {
 	Overwrite bool                // existing regular files named by write jobs are overwritten within their size, as fio does
 	Clock     string              // "monotonic" rules the time stamp counter out
 	Root      device.Root         // of /sys and /proc; "" is this machine's
+	DumpDir   string              // where verify_dump puts blocks; "": the working directory
 	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
 }
 
@@ -244,6 +245,9 @@ func (s *stageRun) run(ctx context.Context) {
 		go func() {
 			defer s.done.Done()
 			defer w.ended.Store(true)
+			if w.verify != nil {
+				defer w.verify.writesDone.Do(w.verify.writing.Done)
+			}
 			err := safely(func() error { return w.prepare(opens[w.job]) })
 			ready <- err
 			t0, ok := <-start
@@ -401,8 +405,11 @@ func (s *stageRun) watch(ctx context.Context) {
 		case <-tick.C:
 			s.collect()
 			now := s.clock.Now()
-			if stopAt == 0 && s.overdue(now) {
+			switch overdue := s.overdue(now); {
+			case stopAt == 0 && overdue:
 				stopAt = now
+			case !overdue && !s.stop.Load():
+				stopAt = 0 // a worker that was late has come to read back what it wrote
 			}
 			if stopAt != 0 {
 				s.wake()
@@ -419,7 +426,7 @@ func (s *stageRun) watch(ctx context.Context) {
 // overdue says whether every running worker's time is over: those that wait for the kernel must be woken.
 func (s *stageRun) overdue(now int64) bool {
 	for _, w := range s.workers {
-		if !w.ended.Load() && (w.endsAt == 0 || now < w.endsAt) {
+		if !w.ended.Load() && (w.endsAt == 0 || now < w.endsAt || w.reading.Load()) {
 			return false
 		}
 	}
@@ -445,6 +452,7 @@ func (s *stageRun) giveUp() {
 			w.lost = true
 		}
 	}
+	s.stop.Store(true)
 	s.fail(fault.New(fault.ExitIO, "DEVICE_HANGS", "look at the kernel's log; the I/O stays in flight until the device answers or is reset",
 		"%d workers did not come back from the kernel within %v of the end", n, stuckAfter))
 }

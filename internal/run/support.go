@@ -12,8 +12,6 @@ func unsupported(j *workloads.Job) error {
 		asked bool
 		name  string
 	}{
-		{j.Verify.Kind != "", "verify"},
-		{j.Verify.TrimPercent > 0, "trim_percentage"},
 		{j.LatencyTarget > 0, "latency_target"},
 		{j.SteadyState.Duration > 0, "steadystate"},
 		{j.Replay.Read != "", "read_iolog"},

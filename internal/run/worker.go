@@ -41,6 +41,7 @@ type worker struct {
 	spent  bool  // the pattern is at its end, or an error ended the job's work
 	stop   *atomic.Bool
 	filler *content.Filler // makes the data of writes; nil when nothing is written or it goes nowhere
+	verify *verifying      // checks what is read; nil when nothing is checked
 	pacing *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
 
 	// What the loop touches once per window or never.
@@ -51,6 +52,7 @@ type worker struct {
 	index   int // among the job's clones
 	place   place
 	targets []*target.Target // by pattern.IO.File
+	files   []pattern.File   // the clone's region of each
 	arena   *mem.Arena
 	failure failure
 	outcome outcome
@@ -61,9 +63,10 @@ type worker struct {
 	regionHigh int64
 
 	// Read by the conductor while the worker runs.
-	endsAt int64       // the time limit, ns of the run's clock; 0 none. Written before the start.
-	ended  atomic.Bool // the worker has left the loop and its figures are the conductor's
-	lost   bool        // it never did; written by the conductor
+	endsAt  int64       // the time limit, ns of the run's clock; 0 none. Written before the start.
+	reading atomic.Bool // reads back what was written, which takes as long as it takes
+	ended   atomic.Bool // the worker has left the loop and its figures are the conductor's
+	lost    bool        // it never did; written by the conductor
 }
 
 // slot is one I/O in flight.
@@ -154,7 +157,7 @@ func (w *worker) loop() error {
 // mayFill says whether the queue can take more at once: only when the user asked for smaller batches than
 // the depth, since otherwise every free slot was just submitted.
 func (w *worker) mayFill(inFlight int) bool {
-	return inFlight < len(w.slots) && w.held == 0 && !w.spent && !w.batch.draining && w.pacing == nil
+	return inFlight < len(w.slots) && w.held == 0 && !w.spent && !w.batch.draining && w.pacing == nil && w.verify == nil
 }
 
 // reap takes what has finished, and waits when nothing has.
@@ -183,10 +186,7 @@ func (w *worker) fill() int {
 			return w.held
 		}
 	}
-	n := w.source.Next(w.ios[:want])
-	if n < want {
-		w.spent = true
-	}
+	n := w.next(want)
 	slots := w.free[len(w.free)-n:]
 	w.free = w.free[:len(w.free)-n]
 	reqs := w.reqs[w.held : w.held+n]
@@ -200,10 +200,25 @@ func (w *worker) fill() int {
 			w.filler.Fill(w.config.Buffer(s)[:io.Length], io.Offset)
 		}
 	}
+	if w.verify != nil {
+		w.verify.fill(w, reqs)
+	}
 	if w.pacing != nil {
 		w.intend(reqs)
 	}
 	return w.held + n
+}
+
+// next takes up to want I/Os from the pattern; fewer when it is at its end.
+func (w *worker) next(want int) int {
+	if w.verify != nil {
+		return w.verify.next(w, w.ios[:want])
+	}
+	n := w.source.Next(w.ios[:want])
+	if n < want {
+		w.spent = true
+	}
+	return n
 }
 
 // submitted notes when the first taken of n requests started, and keeps the rest for the next turn.
@@ -230,6 +245,12 @@ func (w *worker) record(done []engine.Completion, complete int64) {
 		return
 	}
 	w.win.reaps[len(done)]++
+	if w.verify != nil {
+		w.verify.settle(w, done)
+	}
+	if w.pacing != nil {
+		w.recordResponses(done, complete)
+	}
 	var run struct {
 		start, issue int64
 		n            uint32
@@ -253,9 +274,6 @@ func (w *worker) record(done []engine.Completion, complete int64) {
 	}
 	if run.n > 0 {
 		w.win.ops[run.op].record(run.start, run.issue, complete, run.n)
-	}
-	if w.pacing != nil {
-		w.recordResponses(done, complete)
 	}
 }
 
@@ -288,10 +306,7 @@ func (w *worker) irregular(s *slot, result int32) {
 		return
 	}
 	o.errors++
-	errno := syscall.Errno(-result)
-	if result >= 0 {
-		errno = syscall.EIO
-	}
+	errno := errnoOf(result)
 	w.free = append(w.free, s.req.Slot)
 	if w.failure.errno == 0 && w.failure.err == nil {
 		w.failure = failure{
@@ -301,6 +316,28 @@ func (w *worker) irregular(s *slot, result int32) {
 	if !w.job.toleratesError(s.req.Op, errno) {
 		w.spent = true
 	}
+}
+
+// errnoOf returns the error that a completion's result stands for: nothing transferred at all is one, too.
+func errnoOf(result int32) syscall.Errno {
+	if result >= 0 {
+		return syscall.EIO
+	}
+	return syscall.Errno(-result)
+}
+
+// fail ends the worker's part of the job because of something that is not an I/O's error.
+func (w *worker) fail(err error) {
+	if w.failure.err == nil {
+		w.failure.err = err
+	}
+	w.spent = true
+}
+
+// failed says whether an error has ended the worker's part of the job.
+func (w *worker) failed() bool {
+	f := &w.failure
+	return f.err != nil || f.errno != 0 && !w.job.toleratesError(f.op, f.errno)
 }
 
 // refill says whether a queue that was full may be filled again: not before it has drained to iodepth_low.
@@ -394,6 +431,15 @@ func (w *worker) runFrom(t0 int64) {
 	if err := safely(func() error { w.measure(t0); return nil }); err != nil {
 		w.failure = failure{err: err}
 	}
+	if w.verify == nil {
+		return
+	}
+	if w.failure.err != nil {
+		w.verify.abandon(w)
+	}
+	if err := safely(func() error { return w.verify.readPhase(w) }); err != nil && w.failure.err == nil {
+		w.failure.err = err
+	}
 }
 
 func (w *worker) measure(t0 int64) {
@@ -415,7 +461,12 @@ func (w *worker) measure(t0 int64) {
 	if w.pacing != nil {
 		w.pacing.begin(t0)
 	}
-	err := w.loop()
+	var err error
+	if w.verify != nil && w.verify.reads {
+		w.verify.replay(w)
+	} else {
+		err = w.loop()
+	}
 	if err == nil && w.job.syncsAtEnd() {
 		err = w.syncAtEnd()
 	}
