@@ -193,3 +193,19 @@ func (t *Target) DropCache() error {
 	}
 	return t.Advise(fileio.DontNeed)
 }
+
+// ReadThrough reads the whole target once, into the page cache.
+func (t *Target) ReadThrough() error {
+	if t.handle == nil {
+		return nil
+	}
+	block := directio.AlignedBlock(fillBlockBytes)
+	for at := int64(0); at < t.size; {
+		n, err := t.handle.file.ReadAt(block[:min(t.size-at, fillBlockBytes)], at)
+		if err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	return nil
+}

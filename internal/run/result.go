@@ -154,7 +154,7 @@ func (c *conductor) errorOf(j *jobRun, w *worker) (*report.Error, int) {
 		return &report.Error{Code: e.Code, Sentence: fmt.Sprintf("job %s, worker %d: %v", j.spec.Name, w.index, f.err), Hint: e.Hint, Errno: int(errno)}, exit
 	case f.errno == 0 || j.toleratesError(f.op, f.errno):
 		if w.verify != nil {
-			if e := w.verify.verdict(j.spec.Name); e != nil {
+			if e := w.verify.verdict(j.spec.Name, j.ignored[workloads.Trim]); e != nil {
 				return e, fault.ExitVerify
 			}
 		}
@@ -179,7 +179,7 @@ func (c *conductor) specOf(j *jobRun) report.Spec {
 		RW: s.RW.String(), Targets: []int{}, Engine: j.choice.Name, IODepth: j.depth, NumJobs: s.NumJobs, Direct: s.Direct,
 		RuntimeNS: int64(s.Runtime), RampNS: int64(s.RampTime), TimeBased: s.TimeBased, Queue: "multi", Seed: j.seed,
 		MixReadPercent: s.MixReadPercent, RandomMap: s.RW.Random() && !s.NoRandomMap, ContinueOnError: s.ContinueOnError,
-		LatencyTargetNS: int64(s.LatencyTarget), LatencyWindowNS: int64(s.LatencyWindow), LatencyPercent: s.LatencyPercentile,
+		LatencyPercent: 100,
 		EngineFeatures: orEmpty(j.features),
 	}
 	if s.SharedQueue {

@@ -12,31 +12,15 @@ func unsupported(j *workloads.Job) error {
 		asked bool
 		name  string
 	}{
-		{j.LatencyTarget > 0, "latency_target"},
 		{j.SteadyState.Duration > 0, "steadystate"},
-		{j.Replay.Read != "", "read_iolog"},
-		{j.Replay.Write != "", "write_iolog"},
-		{j.Flow.Weight != 0, "flow"},
-		{j.WaitFor != "", "wait_for"},
-		{j.ExitAll, "exitall"},
-		{j.ExitAllOnError, "exitall_on_error"},
-		{j.SubmitMode == "offload", "io_submit_mode=offload"},
+		{j.Buffers.Mem == "cudamalloc", "mem=cudamalloc"},
 		{j.Zones.Mode == "zbd", "zonemode=zbd"},
-		{j.Layout.CreateOnly, "create_only"},
-		{j.Layout.CreateOnOpen, "create_on_open"},
-		{j.Layout.FillDevice, "fill_device"},
-		{j.Layout.FileAppend, "file_append"},
-		{j.Layout.Overwrite, "overwrite"},
-		{j.Layout.UnlinkEachLoop, "unlink_each_loop"},
-		{j.Layout.PreRead, "pre_read"},
 		{j.Logs.BW.Want, "write_bw_log"},
 		{j.Logs.IOPS.Want, "write_iops_log"},
 		{j.Logs.Lat.Want, "write_lat_log"},
 		{j.Logs.Hist.Want, "write_hist_log"},
 		{j.Stats.Off, "stats=0"},
 		{j.Stats.Unified != "" && j.Stats.Unified != "none" && j.Stats.Unified != "0", "unified_rw_reporting"},
-		{j.Nice != 0, "nice"},
-		{j.PrioClass != 0 || j.Prio != 0, "prio"},
 	} {
 		if o.asked {
 			return fault.New(fault.ExitEnvironment, "UNSUPPORTED", "leave it out, or run this job with fio",

@@ -1,10 +1,12 @@
 package run
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -305,9 +307,13 @@ func (w *worker) irregular(s *slot, result int32) {
 		w.held++
 		return
 	}
-	o.errors++
 	errno := errnoOf(result)
 	w.free = append(w.free, s.req.Slot)
+	if w.job.ends(errno) {
+		w.spent = true
+		return
+	}
+	o.errors++
 	if w.failure.errno == 0 && w.failure.err == nil {
 		w.failure = failure{
 			errno: errno, op: s.req.Op, offset: s.req.Offset, length: s.req.Length, file: s.req.File, short: result >= 0,
@@ -359,6 +365,7 @@ func (w *worker) flip(now int64) {
 		w.timing.measured = now
 		w.measureFrom()
 	}
+	w.checkLatency()
 	w.win.end = now
 	seen, _ := cpu.Current()
 	w.win.cpu = seen
@@ -391,9 +398,12 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 				"cannot pin worker %d of job %s to CPUs %v", w.index, w.job.spec.Name, w.place.cpus)
 		}
 	}
+	if err := w.setPriority(); err != nil {
+		return err
+	}
 	depth := w.config.Depth
 	if w.config.BlockBytes > 0 && w.config.Buffers == nil {
-		arena, err := mem.Map(depth*w.config.BlockBytes, mem.Options{Huge: depth*w.config.BlockBytes >= hugeFrom, Populate: true})
+		arena, err := mem.Map(depth*w.config.BlockBytes, mem.Options{Huge: depth*w.config.BlockBytes >= hugeFrom || strings.Contains(w.job.spec.Buffers.Mem, "huge"), Populate: true})
 		if err != nil {
 			return fmt.Errorf("mapping %d bytes of I/O buffers for worker %d of job %s: %w", depth*w.config.BlockBytes, w.index, w.job.spec.Name, err)
 		}
@@ -420,6 +430,22 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 		return fmt.Errorf("worker %d of job %s: %w", w.index, w.job.spec.Name, err)
 	}
 	w.queue = queue
+	return nil
+}
+
+// setPriority gives the worker's thread the priorities that the job asks for.
+func (w *worker) setPriority() error {
+	s := w.job.spec
+	var err error
+	if s.Nice != 0 {
+		err = cpu.SetNice(s.Nice)
+	}
+	if s.PrioClass != 0 {
+		err = errors.Join(err, cpu.SetIOPriority(s.PrioClass, s.Prio))
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.ExitEnvironment, "PRIORITY", "higher priorities need root (CAP_SYS_NICE)", "job %s: cannot set nice, prio or prioclass", s.Name)
+	}
 	return nil
 }
 
@@ -470,10 +496,16 @@ func (w *worker) measure(t0 int64) {
 	if err == nil && w.job.syncsAtEnd() {
 		err = w.syncAtEnd()
 	}
+	if err == nil && w.job.spec.EndSyncFS && w.job.spec.RW.Destructive() {
+		for _, t := range w.targets {
+			err = errors.Join(err, t.SyncFS())
+		}
+	}
 	if err != nil {
 		w.failure = failure{err: err}
 	}
 	w.timing.ended = w.clock.Now()
+	w.checkLatency()
 	w.win.end = w.timing.ended
 	w.win.cpu, _ = cpu.Current()
 	if w.timing.ramping {

@@ -161,40 +161,49 @@ func zoneOptions() []Option {
 func replayOptions() []Option {
 	return []Option{
 		{
-			Name: "read_iolog", Kind: text{form: "FILE", set: func(d *draft, v string) error { d.Replay.Read = v; return nil }}, Group: GroupReplay,
-			Help: "replay the I/O of a log (version 2 or 3)",
+			Name: "read_iolog", Kind: text{form: "FILE"}, Group: GroupReplay,
+			Help:   "replay the I/O of a log (version 2 or 3)",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "write_iolog", Kind: text{form: "FILE", set: func(d *draft, v string) error { d.Replay.Write = v; return nil }}, Group: GroupReplay,
-			Help: "record the job's I/O in a log",
+			Name: "write_iolog", Kind: text{form: "FILE"}, Group: GroupReplay,
+			Help:   "record the job's I/O in a log",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "read_iolog_chunked", Kind: boolean{set: func(d *draft, v bool) { d.Replay.Chunked = v }}, Group: GroupReplay, Default: "0",
-			Help: "read the log while replaying it",
+			Name: "read_iolog_chunked", Kind: boolean{}, Group: GroupReplay, Default: "0",
+			Help:   "read the log while replaying it",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_no_stall", Kind: boolean{set: func(d *draft, v bool) { d.Replay.NoStall = v }}, Group: GroupReplay, Default: "0",
-			Help: "replay as fast as possible instead of at the recorded times",
+			Name: "replay_no_stall", Kind: boolean{}, Group: GroupReplay, Default: "0",
+			Help:   "replay as fast as possible instead of at the recorded times",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_redirect", Kind: text{form: "PATH", set: func(d *draft, v string) error { d.Replay.Redirect = v; return nil }}, Group: GroupReplay,
-			Help: "replay everything on this target",
+			Name: "replay_redirect", Kind: text{form: "PATH"}, Group: GroupReplay,
+			Help:   "replay everything on this target",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_scale", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.Replay.Scale = max(v, 1) }}, Group: GroupReplay, Default: "1",
-			Help: "divide recorded offsets by this",
+			Name: "replay_scale", Kind: integer{max: maxInt}, Group: GroupReplay, Default: "1",
+			Help:   "divide recorded offsets by this",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_align", Kind: integer{max: MaxBlockBytes, unit: "BYTES", set: func(d *draft, v int64) { d.Replay.Align = v }}, Group: GroupReplay,
-			Help: "round recorded offsets down to this",
+			Name: "replay_align", Kind: integer{max: MaxBlockBytes, unit: "BYTES"}, Group: GroupReplay,
+			Help:   "round recorded offsets down to this",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_time_scale", Kind: integer{min: 1, max: maxInt, unit: "PERCENT", set: func(d *draft, v int64) { d.Replay.TimeScale = int(v) }},
+			Name: "replay_time_scale", Kind: integer{min: 1, max: maxInt, unit: "PERCENT"},
 			Group: GroupReplay, Default: "100", Help: "stretch the recorded times",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_skip", Kind: text{form: "KIND[,KIND...]", set: func(d *draft, v string) error { d.Replay.Skip = v; return nil }}, Group: GroupReplay,
-			Help: "leave out reads, writes, trims or syncs",
+			Name: "replay_skip", Kind: text{form: "KIND[,KIND...]"}, Group: GroupReplay,
+			Help:   "leave out reads, writes, trims or syncs",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
 			Name: "merge_blktrace_file", Kind: text{form: "FILE"}, Group: GroupReplay, Help: "merge several traces into this file",

@@ -36,3 +36,14 @@ func SyncFS(fd int) error {
 		}
 	}
 }
+
+// ErrnoNamed returns the error of a name such as EIO.
+func ErrnoNamed(name string) (syscall.Errno, bool) {
+	const last = 133 // EHWPOISON: the kernel's errors of userspace end there
+	for e := syscall.Errno(1); e <= last; e++ {
+		if unix.ErrnoName(e) == name {
+			return e, true
+		}
+	}
+	return 0, false
+}
