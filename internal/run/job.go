@@ -181,7 +181,7 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*targ
 	if s.Layout.FillDevice && t.Kind() != target.Block {
 		return nil, fault.Usage("FILL_DEVICE", "give the device, or size=", "job %s: fill_device fills block devices; %s is a file, and a run makes none larger than size= says", s.Name, path)
 	}
-	if t.Created() && (s.RW.Does(workloads.Read) || s.Layout.Overwrite) && !c.filled[t.Resolved()] {
+	if t.Created() && t.Writable() && (s.RW.Does(workloads.Read) || s.Layout.Overwrite) && !c.filled[t.Resolved()] {
 		c.say("laying out " + path)
 		if err := t.Fill(ctx, 0, t.SizeBytes(), nil); err != nil {
 			return nil, errors.Join(err, t.Remove())
@@ -371,7 +371,7 @@ func want(s *workloads.Job, name string, on bool) engine.Want {
 // checkWritten finds out how much of a region that will be read was ever written, and says so or writes it:
 // reading what never was written is answered from a map in memory.
 func (c *conductor) checkWritten(ctx context.Context, j *jobRun, t *target.Target, low, high int64) error {
-	if j.choice.Name == catalog.Null || !j.spec.RW.Does(workloads.Read) || t == c.scratch || c.filled[t.Resolved()] || c.asked[t] {
+	if j.choice.Name == catalog.Null || !j.spec.RW.Does(workloads.Read) || t == c.scratch || t.Created() || c.asked[t] {
 		return nil
 	}
 	c.asked[t] = true
