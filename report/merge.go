@@ -52,6 +52,7 @@ func Merge(workers []Worker, series []Interval) (Stats, error) {
 	if sum.Sync, err = mergeSync(collect(workers, func(s *Stats) *SyncStats { return s.Sync })); err != nil {
 		return Stats{}, fmt.Errorf("merge workers' syncs: %w", err)
 	}
+	sum.Verify = mergeVerify(collect(workers, func(s *Stats) *VerifyStats { return s.Verify }))
 	sum.CPU = mergeCPU(workers, sum.ios())
 	return sum, nil
 }

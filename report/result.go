@@ -233,7 +233,8 @@ type Stats struct {
 	Read         *DirStats     `json:"read"`       // null when the job does not read
 	Write        *DirStats     `json:"write"`
 	Trim         *DirStats     `json:"trim"`
-	Sync         *SyncStats    `json:"sync"` // null when the job never syncs
+	Sync         *SyncStats    `json:"sync"`   // null when the job never syncs
+	Verify       *VerifyStats  `json:"verify"` // null when nothing was checked
 	CPU          CPU           `json:"cpu_time"`
 	Syscalls     int64         `json:"syscalls"`     // made by the engine to submit, wait and reap
 	Depth        []CountBucket `json:"depth"`        // requests in flight just after each submission, weighted by the requests submitted

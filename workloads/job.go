@@ -131,7 +131,6 @@ type Job struct {
 	Directories     []string
 	FilenameFormat  string
 	NrFiles         int
-	OpenFiles       int
 	FileService     string // roundrobin, sequential, random, zipf:.., pareto:.., normal:..
 	FileServiceRuns int    // I/Os on a file before the next is chosen
 	Size            Amount // region; unset: to the end of the target
@@ -152,7 +151,6 @@ type Job struct {
 	SyncMode         string // sync=: "", "sync", "dsync"
 	MixReadPercent   int    // rwmixread
 	NoRandomMap      bool
-	SoftRandomMap    bool
 	RandomGenerator  string // "tausworthe", "lfsr", "tausworthe64"
 	Distribution     [Directions]string
 	SequenceStride   bool // random_sequence_stride: each repetition of Distribution sequence:.. starts behind the last
@@ -189,12 +187,10 @@ type Job struct {
 	HiPri            bool
 	FixedBufs        bool
 	RegisterFiles    bool
-	Nonvectored      int // -1 auto
 	SQThreadPoll     bool
 	SQThreadPollCPU  int // -1 any
 	ForceAsync       int
 	NoWait           bool
-	SubmitMode       string // io_submit_mode: inline, offload
 	SharedQueue      bool   // --queue=single
 	QueueLock        string // --queue-lock
 
@@ -224,11 +220,7 @@ type Job struct {
 	RateIgnoreThinktime bool
 
 	// Latency control.
-	LatencyTarget     time.Duration
-	LatencyWindow     time.Duration
-	LatencyPercentile float64
-	LatencyRun        bool
-	MaxLatency        [Directions]time.Duration
+	MaxLatency [Directions]time.Duration
 
 	// Grouping and order.
 	Stonewall      bool
@@ -244,10 +236,9 @@ type Job struct {
 	IgnoreError     [Directions][]string
 
 	// Safety.
-	Destroy           string // --destroy=NAME, the last path element of the resolved target
-	Fill              bool   // --fill: write a read job's region first, if it was never written
-	AllowFileCreate   bool
-	AllowMountedWrite bool // accepted; the guard never lets it through
+	Destroy         string // --destroy=NAME, the last path element of the resolved target
+	Fill            bool   // --fill: write a read job's region first, if it was never written
+	AllowFileCreate bool
 
 	// Files, checks, reports, and the rest of fio's language; see spec.go.
 	Layout       Layout
@@ -255,19 +246,9 @@ type Job struct {
 	Logs         Logs
 	Stats        Stats
 	Zones        Zones
-	Flow         Flow
-	Replay       Replay
 	SteadyState  SteadyState
-	CmdPrio      Priority
-	NUMACPUNodes string // as typed
-	NUMAMemory   string // as typed
-	Overlap      bool   // serialize_overlap: never two I/Os in flight on one block
-	RWFAtomic    bool   // atomic: writes carry RWF_ATOMIC
-	Uncached     bool   // buffered I/O does not stay in the page cache
-	WriteHint    string // expected lifetime of written data
+	NUMACPUNodes []int // nodes whose CPUs the workers may use; nil: all
 	EndSyncFS    bool
-	RampBytes    Amount // ramp_size: the ramp also lasts until so much was transferred
-	Thread       bool   // fio's thread=1; workers are threads either way
 
 	// Where it came from, for messages.
 	File string
@@ -299,7 +280,6 @@ type BufferSpec struct {
 	CompressChunk   int
 	DedupePercent   int // -1 unset
 	Mem             string
-	Align           int
 }
 
 // DefaultJob returns a job with fio's defaults, except where blkmeter's are safer or better and say so:
@@ -317,13 +297,13 @@ func DefaultJob() Job {
 		Buffers: BufferSpec{Scramble: true, CompressPercent: -1, CompressChunk: 512, DedupePercent: -1, Mem: "malloc"},
 		Engine:  "auto", IODepth: 1,
 		BatchSubmit: 1, BatchCompleteMin: 1,
-		Nonvectored: -1, SQThreadPollCPU: -1, SubmitMode: "inline", QueueLock: "mutex",
+		SQThreadPollCPU: -1, QueueLock: "mutex",
 		CPUsAllowedPolicy: "shared", Placement: "queues",
 		Thinktime:   Thinktime{Blocks: 1, Type: "complete"},
 		RateProcess: "linear", RateCycle: time.Second,
-		LatencyPercentile: 100, ExitWhat: "group", ContinueOnError: "none", AllowFileCreate: true,
-		Layout: Layout{CreateFsync: true, Fallocate: "native", Invalidate: true, FadviseHint: "1"},
-		Verify: Verify{Do: true, StateSave: true, HeaderSeed: true, WriteSequence: true, Policy: "completed", TrimVerifyZero: true},
+		ExitWhat: "group", ContinueOnError: "none", AllowFileCreate: true,
+		Layout: Layout{Fallocate: "native", Invalidate: true, FadviseHint: "1"},
+		Verify: Verify{Do: true, HeaderSeed: true, WriteSequence: true, TrimVerifyZero: true},
 		Logs:   Logs{Window: "avg", PerJob: true},
 		Stats: Stats{
 			ClatPercentiles: true, Percentiles: DefaultPercentiles(), DiskUtil: true,
@@ -331,7 +311,6 @@ func DefaultJob() Job {
 			SignificantDigits: 4, KBBase: 1024, Unified: "none",
 		},
 		Zones:       Zones{Mode: "none"},
-		Replay:      Replay{Scale: 1, TimeScale: 100},
 		SteadyState: SteadyState{Metric: "iops_slope", Limit: 0.01, Percent: true, Interval: time.Second},
 	}
 }

@@ -5,18 +5,14 @@ import "time"
 // Layout says how files are made before a job and what becomes of them after it. Nothing in it applies to
 // block devices, except FillDevice and Invalidate.
 type Layout struct {
-	CreateOnOpen   bool   // make a file when it is first opened for I/O, not before the run
-	CreateOnly     bool   // make the files and do nothing else
-	CreateFsync    bool   // fsync a file after it was made
-	Fallocate      string // none, native, posix, keep, truncate
-	Overwrite      bool   // write a file out fully before the job writes to it
-	Unlink         bool   // remove files that the run made when the job is done
-	UnlinkEachLoop bool
-	Invalidate     bool   // drop the target's cached pages before the job
-	PreRead        bool   // read the files once before the job
-	FadviseHint    string // 0, 1, random, sequential, noreuse
-	FillDevice     bool   // write until ENOSPC, which then is no error
-	FileAppend     bool   // start at the end of the file
+	CreateOnly  bool   // make the files and do nothing else
+	Fallocate   string // none, native, posix, keep, truncate
+	Overwrite   bool   // write a file out fully before the job writes to it
+	Unlink      bool   // remove files that the run made when the job is done
+	Invalidate  bool   // drop the target's cached pages before the job
+	PreRead     bool   // read the files once before the job
+	FadviseHint string // 0, 1, random, sequential, noreuse
+	FillDevice  bool   // write until ENOSPC, which then is no error
 }
 
 // Verify says how data written is checked when read back, and what is trimmed before.
@@ -29,20 +25,11 @@ type Verify struct {
 	IntervalBytes  int64  // a header every so many bytes; 0: once a block
 	OffsetBytes    int64  // where in the block the header lies
 	Pattern        string // as typed
-	PatternBytes   int64  // verify_pattern_interval
 	Backlog        uint64 // verify after so many written blocks; 0: at the end
 	BacklogBatch   uint64 // verify so many of them at a time; 0: all
-	Async          int    // threads that verify
-	AsyncCPUs      []int
-	StateSave      bool
-	StateLoad      bool
-	HeaderSeed     bool // headers carry the seed of their block and are checked for it
-	WriteSequence  bool // headers carry the number of the write and are checked for it
-	Policy         string
-	TrimPercent    int    // share of verified blocks that is trimmed
-	TrimBacklog    uint64 // trim after so many written blocks
-	TrimBatch      uint64
-	TrimVerifyZero bool // trimmed blocks must read as zeros
+	HeaderSeed     bool   // headers carry the seed of their block and are checked for it
+	WriteSequence  bool   // headers carry the number of the write and are checked for it
+	TrimVerifyZero bool   // trimmed blocks must read as zeros
 }
 
 // Logs says which per-interval or per-I/O logs are written. A log is wanted when its prefix is set or its
@@ -88,7 +75,6 @@ type Stats struct {
 	UnitBase          int    // 8 bytes, 1 bits, 0 automatic
 	Unified           string // none, mixed, both
 	DiskUtil          bool
-	ErrorDump         bool
 	BlockErrors       bool
 }
 
@@ -100,26 +86,6 @@ type Zones struct {
 	SkipBytes  int64  // left out after each zone
 }
 
-// Flow balances jobs against each other: jobs of one ID proceed in proportion to their Weight.
-type Flow struct {
-	ID     int
-	Weight int // 0: not balanced
-	Sleep  time.Duration
-}
-
-// Replay is the replay and recording of I/O logs.
-type Replay struct {
-	Read      string // the log to play
-	Write     string // the log to record
-	Chunked   bool
-	NoStall   bool   // as fast as possible, ignoring the log's time stamps
-	Redirect  string // target that takes all I/O
-	Scale     int64  // offsets are divided by this
-	Align     int64  // and rounded to this many bytes
-	TimeScale int    // percent of the recorded speed
-	Skip      string // directions left out
-}
-
 // SteadyState ends a job when a criterion has held over Duration.
 type SteadyState struct {
 	Metric   string // iops, iops_slope, bw, bw_slope, lat, lat_slope
@@ -128,13 +94,4 @@ type SteadyState struct {
 	Duration time.Duration
 	Ramp     time.Duration
 	Interval time.Duration
-}
-
-// Priority is the per-I/O priority of asynchronous engines.
-type Priority struct {
-	Percent [Directions]int
-	Class   [Directions]int
-	Level   [Directions]int
-	Hint    [Directions]int
-	Split   string // cmdprio_bssplit as typed
 }

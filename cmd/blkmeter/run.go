@@ -31,7 +31,7 @@ it measures a scratch file of its own and removes it.
 Reading a device needs nothing; writing to what exists needs --destroy=NAME.
 
 Exit status: 0 done, 1 usage or configuration, 2 target refused, 3 I/O error,
-4 verification mismatch, 7 the system lacks something, 130 interrupted.`,
+4 verification mismatch, 5 a rate or latency was missed, 7 the system lacks something, 130 interrupted.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runJobs(cmd, args) },
 	}
 	bindJobOptions(cmd)
@@ -142,6 +142,7 @@ func (a *app) runPlan(cmd *cobra.Command, plan *workloads.Plan, settings *fiojob
 	result, err := run.Run(cmd.Context(), plan, run.Options{
 		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show, Overwrite: asFio,
 		Explain: settings.Explain, NoIdle: settings.NoIdle, Set: set,
+		DumpDir: settings.AuxPath,
 	})
 	status.clear()
 	if err != nil {

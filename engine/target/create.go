@@ -45,7 +45,7 @@ func (o *Opener) create(spec Spec, inv *device.Inventory) (*Target, error) {
 
 // adopt sizes the file just made and makes it a target. It owns file.
 func (o *Opener) adopt(s subject, spec Spec, file *os.File, inv *device.Inventory) (*Target, error) {
-	err := allocate(file, spec.SizeBytes)
+	err := allocate(file, spec.SizeBytes, spec.Sparse)
 	if err == nil {
 		s.info, err = blk.Fstat(file)
 	}
@@ -64,8 +64,12 @@ func (o *Opener) adopt(s subject, spec Spec, file *os.File, inv *device.Inventor
 	return t, nil
 }
 
-// allocate gives a new file its size, with its blocks where the file system can reserve them.
-func allocate(file *os.File, size int64) error {
+// allocate gives a new file its size, with its blocks, unless it is to be sparse, where the file system can
+// reserve them.
+func allocate(file *os.File, size int64, sparse bool) error {
+	if sparse {
+		return file.Truncate(size)
+	}
 	err := blk.Allocate(int(file.Fd()), 0, size)
 	if errors.Is(err, syscall.EOPNOTSUPP) {
 		err = file.Truncate(size)

@@ -39,6 +39,7 @@ type Spec struct {
 	Destroy   []string // names that the user gave up: each the last element of a resolved path
 	Create    bool     // make a regular file of SizeBytes if there is nothing at Path
 	SizeBytes int64
+	Sparse    bool // a file that is made gets its size, and its blocks only when they are written
 	Overwrite bool // an existing regular file may be overwritten within its size without being named (fio's way)
 }
 

@@ -13,10 +13,12 @@
 package target
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+	"github.com/blkmeter/blkmeter/internal/kernel/fileio"
 	"github.com/ncw/directio"
 )
 
@@ -154,4 +156,56 @@ func (t *Target) Remove() error {
 		return err
 	}
 	return os.Remove(t.resolved)
+}
+
+// Advise tells the kernel how the target's pages will be used.
+func (t *Target) Advise(a fileio.Advice) error {
+	if t.handle == nil {
+		return nil
+	}
+	if err := fileio.Advise(t.FD(), a); err != nil {
+		return fmt.Errorf("advising the kernel about %s: %w", t.path, err)
+	}
+	return nil
+}
+
+// SyncFS makes everything stable that was written to the file system that holds the target.
+func (t *Target) SyncFS() error {
+	if t.handle == nil {
+		return nil
+	}
+	if err := fileio.SyncFS(t.FD()); err != nil {
+		return fmt.Errorf("syncing the file system of %s: %w", t.path, err)
+	}
+	return nil
+}
+
+// DropCache makes what was written stable and takes the target's pages out of the page cache, so that what
+// is read next comes from the device. Pages that others use may stay.
+func (t *Target) DropCache() error {
+	if t.handle == nil || t.direct {
+		return nil
+	}
+	if t.writable {
+		if err := t.handle.file.Sync(); err != nil {
+			return err
+		}
+	}
+	return t.Advise(fileio.DontNeed)
+}
+
+// ReadThrough reads the whole target once, into the page cache.
+func (t *Target) ReadThrough() error {
+	if t.handle == nil {
+		return nil
+	}
+	block := directio.AlignedBlock(fillBlockBytes)
+	for at := int64(0); at < t.size; {
+		n, err := t.handle.file.ReadAt(block[:min(t.size-at, fillBlockBytes)], at)
+		if err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	return nil
 }

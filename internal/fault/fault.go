@@ -55,11 +55,14 @@ func Usage(code, hint, format string, args ...any) *Error {
 	return New(ExitUsage, code, hint, format, args...)
 }
 
-// Of returns err as an *Error: itself when it is one or wraps one, else a new one with code ERROR.
+// Plain is the code of an error that carried none.
+const Plain = "ERROR"
+
+// Of returns err as an *Error: itself when it is one or wraps one, else a new one with code [Plain].
 func Of(err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
 		return e
 	}
-	return &Error{Exit: ExitUsage, Code: "ERROR", Sentence: err.Error(), Err: nil}
+	return &Error{Exit: ExitUsage, Code: Plain, Sentence: err.Error(), Err: nil}
 }

@@ -54,13 +54,16 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 		if spec.Runtime == 0 || spec.Runtime > explainTime {
 			spec.Runtime = explainTime
 		}
-		copied := &jobRun{spec: &spec, index: j.index, stage: j.stage, group: j.group, choice: j.choice, seed: j.seed}
+		copied := &jobRun{spec: &spec, index: j.index, stage: j.stage, group: j.group, choice: j.choice, seed: j.seed, ignored: j.ignored}
 		for i, w := range j.workers {
-			fresh := &worker{clock: again.clock, job: copied, index: i, stop: &again.stop, targets: w.targets, place: w.place}
+			fresh := &worker{clock: again.clock, job: copied, index: i, stop: &copied.stop, targets: w.targets, place: w.place}
 			if err := again.assign(ctx, copied, fresh, i); err != nil {
 				return explain.Counts{}, explain.Stage{}, err
 			}
 			copied.workers = append(copied.workers, fresh)
+		}
+		if err := again.verify(copied); err != nil {
+			return explain.Counts{}, explain.Stage{}, err
 		}
 		again.jobs = append(again.jobs, copied)
 	}

@@ -7,8 +7,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/blkmeter/blkmeter/engine"
@@ -30,8 +32,9 @@ type jobRun struct {
 	stage     int // jobs of one stage run together; a stonewall starts a new one
 	group     int // reporting group
 	choice    catalog.Choice
-	depth     int  // requests in flight per worker
-	paced     bool // its arrivals have intended times
+	depth     int                                   // requests in flight per worker
+	ignored   [workloads.Directions][]syscall.Errno // ignore_error: for reads, writes, verification
+	paced     bool                                  // its arrivals have intended times
 	seed      uint64
 	workers   []*worker
 	totals    []*totals // by worker
@@ -39,6 +42,13 @@ type jobRun struct {
 	decisions []report.Decision
 	features  []string
 	shared    *shared.Queue // with a single queue for all workers
+
+	// Its course, in the hands of the conductor.
+	stop    atomic.Bool   // its workers are to end
+	halt    chan struct{} // closed with it, for those that wait
+	start   chan int64    // tells each worker its start, or is closed
+	begun   bool          // start has been used
+	running int           // workers that have not ended
 }
 
 func (j *jobRun) decide(what, chosen, why string) {
@@ -63,13 +73,14 @@ func (j *jobRun) syncsAtEnd() bool {
 
 // toleratesError says whether the job goes on after such an error.
 func (j *jobRun) toleratesError(op engine.Op, errno syscall.Errno) bool {
+	if op <= engine.OpTrim && slices.Contains(j.ignored[min(op, engine.OpWrite)], errno) {
+		return true
+	}
 	if errno != syscall.EIO && errno != syscall.EILSEQ {
 		return false
 	}
 	switch j.spec.ContinueOnError {
-	case "all":
-		return true
-	case "io":
+	case "all", "io":
 		return true
 	case "read":
 		return op == engine.OpRead
@@ -99,7 +110,7 @@ func arrange(jobs []workloads.Job) []*jobRun {
 // open opens the job's targets, in every clone's order, and says what each clone works on.
 func (c *conductor) open(ctx context.Context, j *jobRun) error {
 	for clone := range j.spec.NumJobs {
-		w := &worker{clock: c.clock, job: j, index: clone, stop: &c.stop}
+		w := &worker{clock: c.clock, job: j, index: clone, stop: &j.stop}
 		targets, err := c.openClone(ctx, j, clone)
 		if err != nil {
 			return err
@@ -117,7 +128,7 @@ func (c *conductor) open(ctx context.Context, j *jobRun) error {
 			return err
 		}
 	}
-	return nil
+	return c.verify(j)
 }
 
 // openClone opens the files of one clone.
@@ -151,7 +162,8 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*targ
 	s := j.spec
 	spec := target.Spec{
 		Path: path, Direct: s.Direct, Destroy: destroyNames(s.Destroy), Overwrite: c.o.Overwrite,
-		Create: s.AllowFileCreate && !s.Size.IsPct && s.Size.Bytes > 0, SizeBytes: s.Offset.Bytes + s.Size.Bytes,
+		Sparse: s.Layout.Fallocate == "none" || s.Layout.Fallocate == "truncate",
+		Create: s.AllowFileCreate && !s.Verify.Only && !s.Size.IsPct && s.Size.Bytes > 0, SizeBytes: s.Offset.Bytes + s.Size.Bytes,
 	}
 	switch s.SyncMode {
 	case "sync":
@@ -159,7 +171,7 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*targ
 	case "dsync":
 		spec.Sync = target.SyncData
 	}
-	if s.RW.Destructive() || s.Fill {
+	if changes(s) || s.Fill {
 		spec.Access = target.ReadWrite
 	}
 	t, err := c.opener.Open(spec)
@@ -167,7 +179,10 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*targ
 		return nil, err
 	}
 	c.register(t, false)
-	if t.Created() && s.RW.Does(workloads.Read) && !c.filled[t.Resolved()] {
+	if s.Layout.FillDevice && t.Kind() != target.Block {
+		return nil, fault.Usage("FILL_DEVICE", "give the device, or size=", "job %s: fill_device fills block devices; %s is a file, and a run makes none larger than size= says", s.Name, path)
+	}
+	if t.Created() && t.Writable() && (s.RW.Does(workloads.Read) || s.Layout.Overwrite) && !c.filled[t.Resolved()] {
 		c.say("laying out " + path)
 		if err := t.Fill(ctx, 0, t.SizeBytes(), nil); err != nil {
 			return nil, errors.Join(err, t.Remove())
@@ -176,6 +191,9 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*targ
 	}
 	return t, nil
 }
+
+// changes says whether the job changes what is stored.
+func changes(s *workloads.Job) bool { return s.RW.Destructive() && !s.Verify.Only }
 
 // fileNames lists the files of a clone: those the user named, or the generated ones.
 func fileNames(s *workloads.Job, clone int) []string {
@@ -280,12 +298,17 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 			return err
 		}
 	}
-	w.regionLow, w.regionHigh = files[0].Low, files[0].High
-	src, err := pattern.New(pattern.Config{Job: s, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)})
+	w.files, w.regionLow, w.regionHigh = files, files[0].Low, files[0].High
+	kind := *s
+	kind.TimeBased = s.TimeBased && !s.Verify.Only
+	src, err := pattern.New(pattern.Config{Job: &kind, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)})
 	if err != nil {
 		return err
 	}
 	w.source = src
+	if s.Layout.CreateOnly {
+		w.source = noIO{}
+	}
 	if err := c.pace(j, w, clone); err != nil {
 		return err
 	}
@@ -349,7 +372,7 @@ func want(s *workloads.Job, name string, on bool) engine.Want {
 // checkWritten finds out how much of a region that will be read was ever written, and says so or writes it:
 // reading what never was written is answered from a map in memory.
 func (c *conductor) checkWritten(ctx context.Context, j *jobRun, t *target.Target, low, high int64) error {
-	if j.choice.Name == catalog.Null || !j.spec.RW.Does(workloads.Read) || t == c.scratch || c.filled[t.Resolved()] || c.asked[t] {
+	if j.choice.Name == catalog.Null || !j.spec.RW.Does(workloads.Read) || t == c.scratch || t.Created() || c.asked[t] {
 		return nil
 	}
 	c.asked[t] = true
@@ -408,7 +431,11 @@ func (c *conductor) placeWorkers(j *jobRun, first int) error {
 		f := j.workers[0].targets[0].Facts()
 		facts = &f
 	}
-	all, err := places(j.spec, first+len(j.workers), c.topo, facts)
+	spec, err := c.onNodes(j.spec)
+	if err != nil {
+		return err
+	}
+	all, err := places(spec, first+len(j.workers), c.topo, facts)
 	if err != nil {
 		return err
 	}

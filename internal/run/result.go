@@ -2,9 +2,11 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
+	"syscall"
 
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/shared"
@@ -113,11 +115,20 @@ func (c *conductor) reportJob(j *jobRun, startedAt int64) {
 	if j.series != nil {
 		out.Series = orEmpty(j.series.closed)
 	}
+	exit := fault.ExitDone // of the first worker with an error
 	for i, w := range j.workers {
 		if i >= len(j.totals) {
 			break // the stage never started
 		}
-		out.Workers = append(out.Workers, c.reportWorker(j, w, j.totals[i], startedAt))
+		r := c.reportWorker(j, w, j.totals[i], startedAt)
+		var code int
+		if r.Error, code = c.errorOf(j, w); exit == fault.ExitDone {
+			exit = code
+		}
+		if w.verify != nil && !w.lost {
+			r.Verify = &w.verify.counts
+		}
+		out.Workers = append(out.Workers, r)
 	}
 	stats, err := report.Merge(out.Workers, out.Series)
 	if err != nil {
@@ -131,7 +142,7 @@ func (c *conductor) reportJob(j *jobRun, startedAt int64) {
 	if out.Error != nil && c.result.Error == nil {
 		c.result.Error = out.Error
 		c.result.Status = report.StatusFailed
-		c.result.ExitCode = fault.ExitIO
+		c.result.ExitCode = exit
 	}
 }
 
@@ -145,21 +156,31 @@ func (c *conductor) reportWorker(j *jobRun, w *worker, t *totals, startedAt int6
 		r.SeenOnCPUs = append(r.SeenOnCPUs, report.CountBucket{Value: cpu, Count: n})
 	}
 	slices.SortFunc(r.SeenOnCPUs, func(a, b report.CountBucket) int { return a.Value - b.Value })
-	r.Error = c.errorOf(j, w)
 	return r
 }
 
-// errorOf tells a worker's first error in words, unless the job tolerates it.
-func (c *conductor) errorOf(j *jobRun, w *worker) *report.Error {
+// errorOf tells a worker's first error in words, unless the job tolerates it, and the exit code it leads to.
+func (c *conductor) errorOf(j *jobRun, w *worker) (*report.Error, int) {
 	f := &w.failure
 	switch {
 	case w.lost:
-		return &report.Error{Code: "DEVICE_HANGS", Sentence: fmt.Sprintf("worker %d of job %s did not come back from the kernel", w.index, j.spec.Name)}
+		return &report.Error{Code: "DEVICE_HANGS", Sentence: fmt.Sprintf("worker %d of job %s did not come back from the kernel", w.index, j.spec.Name)}, fault.ExitIO
 	case f.err != nil:
 		e := fault.Of(f.err)
-		return &report.Error{Code: e.Code, Sentence: fmt.Sprintf("job %s, worker %d: %v", j.spec.Name, w.index, f.err), Hint: e.Hint}
+		var errno syscall.Errno
+		errors.As(f.err, &errno)
+		exit := e.Exit
+		if e.Code == fault.Plain {
+			exit = fault.ExitIO // what the kernel said to a queue that was open
+		}
+		return &report.Error{Code: e.Code, Sentence: fmt.Sprintf("job %s, worker %d: %v", j.spec.Name, w.index, f.err), Hint: e.Hint, Errno: int(errno)}, exit
 	case f.errno == 0 || j.toleratesError(f.op, f.errno):
-		return nil
+		if w.verify != nil {
+			if e := w.verify.verdict(j.spec.Name, j.ignored[workloads.Trim]); e != nil {
+				return e, fault.ExitVerify
+			}
+		}
+		return nil, fault.ExitDone
 	}
 	code, hint := explainErrno(f)
 	path := w.targets[f.file].Path()
@@ -171,7 +192,7 @@ func (c *conductor) errorOf(j *jobRun, w *worker) *report.Error {
 	if f.op >= engine.OpSync {
 		sentence = fmt.Sprintf("job %s: %s of %s failed: %s", j.spec.Name, f.op, path, what)
 	}
-	return &report.Error{Code: code, Sentence: sentence, Hint: hint, Errno: int(f.errno)}
+	return &report.Error{Code: code, Sentence: sentence, Hint: hint, Errno: int(f.errno)}, fault.ExitIO
 }
 
 func (c *conductor) specOf(j *jobRun) report.Spec {
@@ -180,7 +201,7 @@ func (c *conductor) specOf(j *jobRun) report.Spec {
 		RW: s.RW.String(), Targets: []int{}, Engine: j.choice.Name, IODepth: j.depth, NumJobs: s.NumJobs, Direct: s.Direct,
 		RuntimeNS: int64(s.Runtime), RampNS: int64(s.RampTime), TimeBased: s.TimeBased, Queue: "multi", Seed: j.seed,
 		MixReadPercent: s.MixReadPercent, RandomMap: s.RW.Random() && !s.NoRandomMap, ContinueOnError: s.ContinueOnError,
-		LatencyTargetNS: int64(s.LatencyTarget), LatencyWindowNS: int64(s.LatencyWindow), LatencyPercent: s.LatencyPercentile,
+		LatencyPercent: 100,
 		EngineFeatures: orEmpty(j.features),
 	}
 	if s.SharedQueue {
@@ -292,6 +313,9 @@ func (c *conductor) mismatch(r *report.Target, devT blk.DevT, d device.Counters)
 			for dir := range ours {
 				t := j.totals[i]
 				ours[dir] += float64(t.ops[dir].bytes + t.rampBytes[dir])
+			}
+			if w.verify != nil && !w.lost {
+				ours[workloads.Read] += float64(w.verify.readBytes)
 			}
 		}
 	}

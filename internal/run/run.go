@@ -10,7 +10,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine"
@@ -42,6 +41,7 @@ type Options struct {
 	Overwrite bool                // existing regular files named by write jobs are overwritten within their size, as fio does
 	Clock     string              // "monotonic" rules the time stamp counter out
 	Root      device.Root         // of /sys and /proc; "" is this machine's
+	DumpDir   string              // where verify_dump puts blocks; "": the working directory
 	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
 	Set       []device.Setting    // changes to the queues of the targets' disks, for the run
 	NoIdle    bool                // keep the CPUs awake meanwhile
@@ -71,7 +71,7 @@ type conductor struct {
 	filled    map[string]bool         // files laid out by this run
 	asked     map[*target.Target]bool // whether they were ever written
 	scratch   *target.Target
-	stop      atomic.Bool
+	halted    bool // no further stage is to run
 	before    map[blk.DevT]device.Counters
 	countedAt int64 // when, ns of the clock
 }
@@ -105,6 +105,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	}
 	for _, j := range c.jobs {
 		j.seed = seedOf(j.spec)
+		if j.ignored, err = errnos(j.spec); err != nil {
+			return nil, err
+		}
 		if err := c.open(ctx, j); err != nil {
 			return nil, err
 		}
@@ -201,8 +204,9 @@ func (c *conductor) measure(ctx context.Context, startedAt int64) {
 		for _, j := range jobs {
 			c.compareWithCeiling(j)
 			c.reportJob(j, startedAt)
+			c.removeFiles(j)
 		}
-		if ctx.Err() != nil || c.result.Error != nil {
+		if ctx.Err() != nil || c.result.Error != nil || c.halted {
 			return
 		}
 	}
@@ -225,6 +229,7 @@ type stageRun struct {
 	stages  int
 	t0      int64 // the common start, ns of the run's clock
 	workers []*worker
+	events  chan *worker // that have ended
 	done    sync.WaitGroup
 	last    lastWindow
 	session *explain.Session // counts while the workers run; nil in a measured pass
@@ -251,25 +256,35 @@ func (s *stageRun) run(ctx context.Context) {
 	s.result.Host.GOMAXPROCS = max(s.result.Host.GOMAXPROCS, runtime.GOMAXPROCS(0))
 
 	ready := make(chan error, len(s.workers))
-	start := make(chan int64)
+	s.events = make(chan *worker, len(s.workers))
 	opens, closeShared, err := s.queues()
 	if err != nil {
 		s.fail(err)
 		return
 	}
 	defer func() { s.fail(closeShared()) }()
+	for _, j := range s.jobs {
+		j.start, j.halt, j.running = make(chan int64, len(j.workers)), make(chan struct{}), len(j.workers)
+	}
 	for _, w := range s.workers {
 		s.done.Add(1)
 		go func() {
-			defer s.done.Done()
-			defer w.ended.Store(true)
+			defer func() {
+				w.ended.Store(true)
+				s.events <- w
+				s.done.Done()
+			}()
+			if w.verify != nil {
+				defer w.verify.writesDone.Do(w.verify.writing.Done)
+			}
 			err := safely(func() error { return w.prepare(opens[w.job]) })
 			ready <- err
-			t0, ok := <-start
-			if err == nil && ok {
-				if d := delayOf(w); w.wait(ctx, d) {
-					w.runFrom(t0 + int64(d))
-				}
+			t0, ok := <-w.job.start
+			if d := delayOf(w); err == nil && ok && w.wait(d) {
+				w.runFrom(t0 + int64(d))
+			} else {
+				w.timing.measured = w.clock.Now()
+				w.timing.ended = w.timing.measured
 			}
 			// What a worker still has in flight when it gives up, its queue waits for.
 			if err := w.close(); err != nil && w.failure.err == nil {
@@ -283,8 +298,19 @@ func (s *stageRun) run(ctx context.Context) {
 			failed = err
 		}
 	}
+	for _, j := range s.jobs {
+		for _, w := range j.workers {
+			for _, t := range w.targets {
+				if failed == nil {
+					failed = j.prepareCache(t)
+				}
+			}
+		}
+	}
 	if failed != nil || ctx.Err() != nil {
-		close(start)
+		for _, j := range s.jobs {
+			close(j.start)
+		}
 		s.done.Wait()
 		s.fail(failed)
 		return
@@ -303,18 +329,15 @@ func (s *stageRun) run(ctx context.Context) {
 		s.session.Start()
 	}
 	s.t0 = s.clock.Now()
-	for _, w := range s.workers {
-		if r := w.job.spec.Runtime; r > 0 {
-			w.endsAt = s.t0 + int64(delayOf(w)+w.job.spec.RampTime+r)
+	for _, j := range s.jobs {
+		if !s.waits(j) {
+			s.begin(j, s.t0)
 		}
 	}
-	for _, j := range s.jobs {
-		j.series = newSeries(s.t0+int64(j.spec.RampTime)+int64(j.spec.StartDelay.Min), int64(Interval), len(j.workers))
-	}
-	for range s.workers {
-		start <- s.t0
-	}
 	s.watch(ctx)
+	for len(s.events) > 0 {
+		s.left(<-s.events)
+	}
 	if s.session != nil {
 		s.counts = s.session.Stop()
 	}
@@ -415,14 +438,21 @@ func (s *stageRun) watch(ctx context.Context) {
 			return
 		case <-interrupted:
 			interrupted = nil
-			s.stop.Store(true)
+			for _, j := range s.jobs {
+				s.end(j)
+			}
 			stopAt = s.clock.Now()
 			s.wake()
+		case w := <-s.events:
+			s.left(w)
 		case <-tick.C:
 			s.collect()
 			now := s.clock.Now()
-			if stopAt == 0 && s.overdue(now) {
+			switch overdue := s.overdue(now); {
+			case stopAt == 0 && overdue:
 				stopAt = now
+			case !overdue && interrupted != nil:
+				stopAt = 0 // a worker that was late has come to read back what it wrote
 			}
 			if stopAt != 0 {
 				s.wake()
@@ -439,7 +469,7 @@ func (s *stageRun) watch(ctx context.Context) {
 // overdue says whether every running worker's time is over: those that wait for the kernel must be woken.
 func (s *stageRun) overdue(now int64) bool {
 	for _, w := range s.workers {
-		if !w.ended.Load() && (w.endsAt == 0 || now < w.endsAt) {
+		if !w.ended.Load() && (w.endsAt == 0 || now < w.endsAt || w.reading.Load()) {
 			return false
 		}
 	}
@@ -465,6 +495,9 @@ func (s *stageRun) giveUp() {
 			w.lost = true
 		}
 	}
+	for _, j := range s.jobs {
+		s.end(j)
+	}
 	s.fail(fault.New(fault.ExitIO, "DEVICE_HANGS", "look at the kernel's log; the I/O stays in flight until the device answers or is reset",
 		"%d workers did not come back from the kernel within %v of the end", n, stuckAfter))
 }
@@ -472,6 +505,9 @@ func (s *stageRun) giveUp() {
 // collect moves finished windows into the totals.
 func (s *stageRun) collect() {
 	for _, j := range s.jobs {
+		if j.series == nil {
+			continue // it waits for another job
+		}
 		for i, w := range j.workers {
 			if full := w.box.take(); full != nil {
 				j.totals[i].add(full)
@@ -520,6 +556,9 @@ func (s *stageRun) progress(now int64) {
 // finalWindows takes what the workers had not handed over when they ended.
 func (s *stageRun) finalWindows() {
 	for _, j := range s.jobs {
+		if j.series == nil {
+			continue // it never began
+		}
 		for i, w := range j.workers {
 			if w.lost || w.win == nil {
 				continue // still the worker's
@@ -556,8 +595,8 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// wait waits for a start delay; false when the run ended first.
-func (w *worker) wait(ctx context.Context, d time.Duration) bool {
+// wait waits for a start delay; false when the job was ended first.
+func (w *worker) wait(d time.Duration) bool {
 	if d <= 0 {
 		return true
 	}
@@ -566,7 +605,7 @@ func (w *worker) wait(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-t.C:
 		return true
-	case <-ctx.Done():
+	case <-w.job.halt:
 		return false
 	}
 }

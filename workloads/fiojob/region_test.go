@@ -51,27 +51,30 @@ func TestRegionAgainstFio(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var args []string // one fio for all, since each takes most of a second to start and end
+	iolog := func(i int) string { return filepath.Join(dir, fmt.Sprint("log", i)) }
+	var args, fioArgs []string // one fio for all, since each takes most of a second to start and end
 	for i, tt := range tests {
-		args = append(args, fmt.Sprintf("--name=job%d", i), "--write_iolog="+filepath.Join(dir, fmt.Sprint("log", i)), "--rw=read")
+		job := []string{fmt.Sprintf("--name=job%d", i), "--rw=read"}
 		if !strings.Contains(tt, "filename=") {
-			args = append(args, "--filename=f")
+			job = append(job, "--filename=f")
 		}
 		for o := range strings.FieldsSeq(tt) {
-			args = append(args, "--"+o)
+			job = append(job, "--"+o)
 		}
+		args = append(args, job...)
+		fioArgs = append(append(fioArgs, job...), "--write_iolog="+iolog(i))
 	}
-	command := exec.Command("fio", args...)
+	command := exec.Command("fio", fioArgs...)
 	command.Dir = dir
 	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("fio %q: %v\n%s", args, err, out)
+		t.Fatalf("fio %q: %v\n%s", fioArgs, err, out)
 	}
 	plan, _ := parse(t, ParseOptions{Fio: true}, args...)
 	for i := range plan.Jobs {
 		job := &plan.Jobs[i]
 		for file, name := range job.Paths(0) {
 			low, high, err := workloads.FileRegion(job, 0, file, fileBytes)
-			fioLow, fioHigh := extentOf(t, job.Replay.Write, name)
+			fioLow, fioHigh := extentOf(t, iolog(i), name)
 			if err != nil || low != fioLow || high != fioHigh {
 				t.Errorf("%s: %s is [%d, %d), %v; fio reads [%d, %d)", tests[i], name, low, high, err, fioLow, fioHigh)
 			}

@@ -48,9 +48,6 @@ func (p *parser) finish(d *draft, at place) {
 	d.settleTime(bad)
 	d.settleRates(bad)
 	d.settleZones(bad)
-	if d.Replay.Read != "" && d.Replay.Write != "" {
-		bad("BAD_JOB", "give one of them", "read_iolog and write_iolog exclude each other")
-	}
 	if p.settings.ReadOnly && d.RW.Destructive() {
 		bad("READ_ONLY", "leave out --readonly", "rw=%s changes what is stored, and --readonly was given", d.RW)
 	}
@@ -62,7 +59,7 @@ func (p *parser) finish(d *draft, at place) {
 			bad("BAD_JOB", "give the jobs different names", "wait_for=%s: several jobs have that name", shorten(d.WaitFor))
 		}
 	}
-	if d.isSet("direct") || d.isSet("buffered") || d.isSet("atomic") {
+	if d.isSet("direct") || d.isSet("buffered") {
 		d.DirectAssumed = false
 	}
 	p.names[d.Name]++
@@ -121,9 +118,6 @@ func (d *draft) settleFiles() {
 	}
 	if n := len(d.Filenames); n > 0 && (!d.isSet("nrfiles") || d.NrFiles > n) {
 		d.NrFiles = n
-	}
-	if d.OpenFiles == 0 || d.OpenFiles > d.NrFiles {
-		d.OpenFiles = d.NrFiles
 	}
 }
 

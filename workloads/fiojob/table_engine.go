@@ -10,9 +10,6 @@ import (
 )
 
 func engineOptions() []Option {
-	cmdPrio := func(max int64, field func(*draft) *[workloads.Directions]int) perDirection {
-		return perDirection{max: max, unit: "N", set: func(d *draft, dir workloads.Direction, v int64) { field(d)[dir] = int(v) }}
-	}
 	const aio = "libaio, io_uring"
 	return []Option{
 		{
@@ -43,12 +40,14 @@ func engineOptions() []Option {
 			Help: "let the queue drain to this depth before filling it again",
 		},
 		{
-			Name: "io_submit_mode", Kind: enum{words: words("inline", "offload"), set: func(d *draft, w, _ string) error { d.SubmitMode = w; return nil }},
+			Name: "io_submit_mode", Kind: enum{words: words("inline", "offload")},
 			Group: GroupEngine, Default: "inline", Help: "submit I/Os from the worker, or from a pool of threads",
+			Effect: Refused, Why: "workers submit themselves; paced jobs keep their intended times without it",
 		},
 		{
-			Name: "serialize_overlap", Kind: boolean{set: func(d *draft, v bool) { d.Overlap = v }}, Group: GroupEngine, Default: "0",
-			Help: "never have two I/Os in flight that overlap",
+			Name: "serialize_overlap", Kind: boolean{}, Group: GroupEngine, Default: "0",
+			Help:   "never have two I/Os in flight that overlap",
+			Effect: Refused, Why: "only verify keeps overlapping I/Os apart; the random map and sequential jobs do not make any",
 		},
 		{
 			Name: "hipri", Kind: flag{set: func(d *draft, v bool) { d.HiPri = v }}, Group: GroupEngine, Engine: "io_uring, pvsync2",
@@ -75,7 +74,7 @@ func engineOptions() []Option {
 			Help: "the CPU of that kernel thread",
 		},
 		{
-			Name: "nonvectored", Kind: integer{min: -1, max: 1, set: func(d *draft, v int64) { d.Nonvectored = int(v) }}, Group: GroupEngine, Engine: "io_uring", Default: "-1",
+			Name: "nonvectored", Kind: integer{min: -1, max: 1}, Group: GroupEngine, Engine: "io_uring", Default: "-1",
 			Help: "use requests without a vector", Effect: Ignored, Why: "blkmeter's requests never have a vector",
 		},
 		{
@@ -87,8 +86,9 @@ func engineOptions() []Option {
 			Engine: aio + ", pvsync2", Help: "fail an I/O that would have to wait (RWF_NOWAIT)",
 		},
 		{
-			Name: "uncached", Kind: boolean{set: func(d *draft, v bool) { d.Uncached = v }}, Group: GroupEngine, Default: "0",
+			Name: "uncached", Kind: boolean{}, Group: GroupEngine, Default: "0",
 			Engine: "io_uring, pvsync2", Help: "buffered I/O leaves nothing in the page cache (RWF_DONTCACHE)",
+			Effect: Refused, Why: "blkmeter does not issue I/O with RWF_DONTCACHE; use direct=1",
 		},
 		{
 			Name: "userspace_reap", Kind: flag{}, Group: GroupEngine, Engine: "libaio", Help: "reap completions from the ring in memory",
@@ -99,24 +99,29 @@ func engineOptions() []Option {
 			Effect: Ignored, Why: "a vector of one moves the same data",
 		},
 		{
-			Name: "cmdprio_percentage", Kind: cmdPrio(100, func(d *draft) *[3]int { return &d.CmdPrio.Percent }), Group: GroupEngine, Engine: aio,
-			Help: "share of I/Os with a priority of their own",
+			Name: "cmdprio_percentage", Kind: perDirection{max: 1023, unit: "N"}, Group: GroupEngine, Default: "0", Engine: aio,
+			Help:   "share of I/Os with a priority of their own",
+			Effect: Refused, Why: "blkmeter sets priorities per worker: use prio and prioclass",
 		},
 		{
-			Name: "cmdprio_class", Kind: cmdPrio(3, func(d *draft) *[3]int { return &d.CmdPrio.Class }), Group: GroupEngine, Engine: aio,
-			Help: "class of that priority",
+			Name: "cmdprio_class", Kind: perDirection{max: 1023, unit: "N"}, Group: GroupEngine, Engine: aio,
+			Help:   "class of that priority",
+			Effect: Refused, Why: "blkmeter sets priorities per worker: use prio and prioclass",
 		},
 		{
-			Name: "cmdprio", Kind: cmdPrio(7, func(d *draft) *[3]int { return &d.CmdPrio.Level }), Group: GroupEngine, Engine: aio,
-			Help: "level of that priority",
+			Name: "cmdprio", Kind: perDirection{max: 1023, unit: "N"}, Group: GroupEngine, Engine: aio,
+			Help:   "level of that priority",
+			Effect: Refused, Why: "blkmeter sets priorities per worker: use prio and prioclass",
 		},
 		{
-			Name: "cmdprio_hint", Kind: cmdPrio(1023, func(d *draft) *[3]int { return &d.CmdPrio.Hint }), Group: GroupEngine, Engine: aio,
-			Help: "hint of that priority",
+			Name: "cmdprio_hint", Kind: perDirection{max: 1023, unit: "N"}, Group: GroupEngine, Engine: aio,
+			Help:   "hint of that priority",
+			Effect: Refused, Why: "blkmeter sets priorities per worker: use prio and prioclass",
 		},
 		{
-			Name: "cmdprio_bssplit", Kind: text{form: "BYTES/PCT[:...]", set: func(d *draft, v string) error { d.CmdPrio.Split = v; return nil }},
+			Name: "cmdprio_bssplit", Kind: text{form: "BYTES/PCT[:...]"},
 			Group: GroupEngine, Engine: aio, Help: "that share by block size",
+			Effect: Refused, Why: "blkmeter sets priorities per worker: use prio and prioclass",
 		},
 		{
 			Name: "thp", Kind: boolean{}, Group: GroupEngine, Engine: "mmap", Default: "0", Help: "map with huge pages",
@@ -280,19 +285,25 @@ func cpuOptions() []Option {
 			Group: GroupCPU, Default: "queues", Help: "spread workers over hardware queues first, over CPUs in order, or do not pin them",
 		},
 		{
-			Name: "numa_cpu_nodes", Kind: text{form: "LIST", set: func(d *draft, v string) error { d.NUMACPUNodes = v; return nil }},
+			Name: "numa_cpu_nodes", Kind: text{form: "LIST", set: setNodes},
 			Group: GroupCPU, Help: "NUMA nodes whose CPUs the workers may run on",
 		},
 		{
-			Name: "numa_mem_policy", Kind: text{form: "POLICY[:LIST]", set: func(d *draft, v string) error { d.NUMAMemory = v; return nil }},
-			Group: GroupCPU, Help: "where buffers are allocated: default, prefer, bind, interleave or local",
+			Name: "numa_mem_policy", Kind: text{form: "POLICY[:LIST]"},
+			Group: GroupCPU, Default: "local", Help: "where buffers are allocated: default, prefer, bind, interleave or local",
+			Effect: Refused, Why: "buffers are allocated on the node of the worker's CPU",
 		},
 		{
 			Name: "nice", Kind: integer{min: -20, max: 19, set: func(d *draft, v int64) { d.Nice = int(v) }}, Group: GroupCPU, Default: "0",
 			Help: "scheduling priority of the workers",
 		},
 		{
-			Name: "prio", Kind: integer{max: 7, set: func(d *draft, v int64) { d.Prio = int(v) }}, Group: GroupCPU,
+			Name: "prio", Kind: integer{max: 7, set: func(d *draft, v int64) {
+				d.Prio = int(v)
+				if d.PrioClass == 0 {
+					d.PrioClass = 2 // best effort
+				}
+			}}, Group: GroupCPU,
 			Help: "I/O priority of the workers, 0 the highest",
 		},
 		{
@@ -326,8 +337,9 @@ func cpuOptions() []Option {
 			Differs: "buffers are always mapped; the huge kinds ask for huge pages",
 		},
 		{
-			Name: "iomem_align", Aliases: []string{"mem_align"}, Kind: integer{max: 1 << 30, unit: "BYTES", set: func(d *draft, v int64) { d.Buffers.Align = int(v) }},
+			Name: "iomem_align", Aliases: []string{"mem_align"}, Kind: integer{max: 1 << 30, unit: "BYTES"},
 			Group: GroupCPU, Help: "alignment of the I/O buffers",
+			Effect: Ignored, Why: "buffers start at a page, which satisfies every device",
 		},
 		{
 			Name: "hugepage-size", Kind: integer{max: maxInt64, unit: "BYTES"}, Group: GroupCPU, Default: "2097152",
@@ -366,6 +378,14 @@ func cpuOptions() []Option {
 			Effect: Refused, Why: "blkmeter runs no commands from job files; run it after blkmeter",
 		},
 	}
+}
+
+// setNodes reads the NUMA nodes of numa_cpu_nodes, whose grammar is that of CPUs.
+func setNodes(d *draft, v string) (err error) {
+	if v != "all" {
+		d.NUMACPUNodes, err = parseCPUs(v)
+	}
+	return err
 }
 
 const maxCPUs = 8192
@@ -444,8 +464,9 @@ func bufferOptions() []Option {
 func fileOptions() []Option {
 	return []Option{
 		{
-			Name: "create_on_open", Kind: boolean{set: func(d *draft, v bool) { d.Layout.CreateOnOpen = v }}, Group: GroupFiles, Default: "0",
-			Help: "make a file when it is first opened for I/O",
+			Name: "create_on_open", Kind: boolean{}, Group: GroupFiles, Default: "0",
+			Help:   "make a file when it is first opened for I/O",
+			Effect: Ignored, Why: "files are made before the run, so that making them is not measured",
 		},
 		{
 			Name: "create_only", Kind: boolean{set: func(d *draft, v bool) { d.Layout.CreateOnly = v }}, Group: GroupFiles, Default: "0",
@@ -456,8 +477,9 @@ func fileOptions() []Option {
 			Effect: Ignored, Why: "files are always made one after the other, before the run",
 		},
 		{
-			Name: "create_fsync", Kind: boolean{set: func(d *draft, v bool) { d.Layout.CreateFsync = v }}, Group: GroupFiles, Default: "1",
-			Help: "fsync a file after making it",
+			Name: "create_fsync", Kind: boolean{}, Group: GroupFiles, Default: "1",
+			Help:   "fsync a file after making it",
+			Effect: Ignored, Why: "a file that is written out is always made stable",
 		},
 		{
 			Name: "fallocate", Kind: enum{
@@ -465,6 +487,7 @@ func fileOptions() []Option {
 				set:   func(d *draft, w, _ string) error { d.Layout.Fallocate = w; return nil },
 			},
 			Group: GroupFiles, Default: "native", Help: "how space for a file is reserved",
+			Differs: "keep is the same as native: a file has its size from the start",
 		},
 		{
 			Name: "overwrite", Kind: boolean{set: func(d *draft, v bool) { d.Layout.Overwrite = v }}, Group: GroupFiles, Default: "0",
@@ -475,8 +498,9 @@ func fileOptions() []Option {
 			Help: "remove files that the run made", Differs: "files that existed before are kept",
 		},
 		{
-			Name: "unlink_each_loop", Kind: boolean{set: func(d *draft, v bool) { d.Layout.UnlinkEachLoop = v }}, Group: GroupFiles, Default: "0",
+			Name: "unlink_each_loop", Kind: boolean{}, Group: GroupFiles, Default: "0",
 			Help: "the same after each loop", Differs: "files that existed before are kept",
+			Effect: Refused, Why: "all loops of a job use the same files; unlink removes them at its end",
 		},
 		{
 			Name: "invalidate", Kind: boolean{set: func(d *draft, v bool) { d.Layout.Invalidate = v }}, Group: GroupFiles, Default: "1",
@@ -495,11 +519,12 @@ func fileOptions() []Option {
 		},
 		{
 			Name: "fill_device", Aliases: []string{"fill_fs"}, Kind: boolean{set: func(d *draft, v bool) { d.Layout.FillDevice = v }}, Group: GroupFiles, Default: "0",
-			Help: "write until nothing is left (ENOSPC)",
+			Help: "write until nothing is left (ENOSPC)", Differs: "for block devices only: a file is never made larger than size",
 		},
 		{
-			Name: "file_append", Kind: boolean{set: func(d *draft, v bool) { d.Layout.FileAppend = v }}, Group: GroupFiles, Default: "0",
-			Help: "start at the end of the file",
+			Name: "file_append", Kind: boolean{}, Group: GroupFiles, Default: "0",
+			Help:   "start at the end of the file",
+			Effect: Refused, Why: "a run never makes an existing file larger",
 		},
 		{
 			Name: "lockfile", Kind: enum{words: words("none", "exclusive", "readwrite")}, Group: GroupFiles, Default: "none",

@@ -35,8 +35,9 @@ func ioOptions() []Option {
 			Help: "draw random offsets without remembering which blocks were done",
 		},
 		{
-			Name: "softrandommap", Kind: boolean{set: func(d *draft, v bool) { d.SoftRandomMap = v }}, Group: GroupIO, Default: "0",
-			Help: "go on without the map when there is no memory for it",
+			Name: "softrandommap", Kind: boolean{}, Group: GroupIO, Default: "0",
+			Help:   "go on without the map when there is no memory for it",
+			Effect: Ignored, Why: "the map of a job takes next to no memory",
 		},
 		{
 			Name: "random_generator", Kind: enum{words: words("tausworthe", "lfsr", "tausworthe64"), set: func(d *draft, w, _ string) error { d.RandomGenerator = w; return nil }},
@@ -62,8 +63,7 @@ func ioOptions() []Option {
 			Name: "randseed", Kind: text{form: "N", set: setSeed}, Group: GroupIO, Default: "0x89", Help: "seed of the random numbers",
 		},
 		{
-			Name: "random_sequence_stride", Kind: boolean{}, Group: GroupIO, Default: "0", Help: "spread random_distribution=sequence by strides",
-			Effect: Refused, Why: "blkmeter does not have this variant of sequence",
+			Name: "random_sequence_stride", Kind: boolean{set: func(d *draft, v bool) { d.SequenceStride = v }}, Group: GroupIO, Default: "0", Help: "spread random_distribution=sequence by strides",
 		},
 		{
 			Name: "sprandom", Kind: boolean{}, Group: GroupIO, Default: "0", Help: "precondition a drive with fio's sprandom method",
@@ -102,8 +102,9 @@ func ioOptions() []Option {
 			Group: GroupIO, Default: "none", Help: "open the target with O_SYNC or O_DSYNC",
 		},
 		{
-			Name: "write_hint", Kind: enum{words: words("none", "short", "medium", "long", "extreme"), set: func(d *draft, w, _ string) error { d.WriteHint = w; return nil }},
-			Group: GroupIO, Help: "tell the kernel how long written data will live",
+			Name: "write_hint", Kind: enum{words: words("none", "short", "medium", "long", "extreme")},
+			Group: GroupIO, Default: "none", Help: "tell the kernel how long written data will live",
+			Effect: Refused, Why: "blkmeter does not pass lifetime hints",
 		},
 		{
 			Name: "unified_rw_reporting", Kind: enum{words: words("none", "0=none", "mixed", "1=mixed", "both", "2=both"), set: func(d *draft, w, _ string) error { d.Stats.Unified = w; return nil }},
@@ -112,15 +113,16 @@ func ioOptions() []Option {
 		{
 			Name: "continue_on_error", Kind: enum{words: words("none", "0=none", "read", "write", "io", "verify", "all", "1=all"), set: func(d *draft, w, _ string) error { d.ContinueOnError = w; return nil }},
 			Group: GroupIO, Default: "none", Help: "which failed I/Os do not end the job",
-			Differs: "a run with failed I/Os does not exit 0",
+			Differs: "a mismatch of verify ends in exit status 4 in any case",
 		},
 		{
 			Name: "ignore_error", Kind: text{form: "ERR[:ERR...],...", set: setIgnoreError}, Group: GroupIO,
 			Help: "error numbers or names that do not end the job: for reads, writes and verification",
 		},
 		{
-			Name: "error_dump", Kind: boolean{set: func(d *draft, v bool) { d.Stats.ErrorDump = v }}, Group: GroupIO, Default: "0",
-			Help: "print each error that is ignored",
+			Name: "error_dump", Kind: boolean{}, Group: GroupIO, Default: "0",
+			Help:   "print each error that is ignored",
+			Effect: Ignored, Why: "the Result counts failed I/Os and tells the first error",
 		},
 	}
 }
@@ -267,9 +269,8 @@ func blockOptions() []Option {
 			Group: GroupBlock, Help: "sizes of a bsrange need not be multiples of its lower end",
 		},
 		{
-			Name: "bs_is_seq_rand", Kind: boolean{}, Group: GroupBlock, Default: "0",
-			Help: "take the read and write sizes for sequential and random I/O", Effect: Refused,
-			Why: "blkmeter has block sizes per direction only",
+			Name: "bs_is_seq_rand", Kind: boolean{set: func(d *draft, v bool) { d.BSIsSeqRand = v }}, Group: GroupBlock, Default: "0",
+			Help: "take the read and write sizes for sequential and random I/O",
 		},
 		{
 			Name: "ba", Aliases: []string{"blockalign"}, Kind: perDirection{min: 1, max: MaxBlockBytes, unit: "BYTES", set: func(d *draft, dir workloads.Direction, v int64) { d.BlockAlign[dir] = uint32(v) }},
@@ -390,36 +391,43 @@ func rateOptions() []Option {
 			Help: "do not make up for pauses of thinktime",
 		},
 		{
-			Name: "latency_target", Kind: duration{bare: time.Microsecond, set: func(d *draft, v time.Duration) { d.LatencyTarget = v }},
+			Name: "latency_target", Kind: duration{bare: time.Microsecond},
 			Group: GroupRate, Help: "search the highest queue depth that keeps this latency",
+			Effect: Refused, Why: "blkmeter does not search for a depth; run several and compare them",
 		},
 		{
-			Name: "latency_window", Kind: duration{bare: time.Microsecond, set: func(d *draft, v time.Duration) { d.LatencyWindow = v }},
+			Name: "latency_window", Kind: duration{bare: time.Microsecond},
 			Group: GroupRate, Help: "how long each depth of the search is tried",
+			Effect: Refused, Why: "it belongs to latency_target",
 		},
 		{
-			Name: "latency_percentile", Kind: floats{limit: 1, low: 0, high: 100, set: func(d *draft, v []float64) { d.LatencyPercentile = v[0] }},
+			Name: "latency_percentile", Kind: floats{limit: 1, low: 0, high: 100},
 			Group: GroupRate, Default: "100", Help: "share of I/Os that must keep latency_target",
+			Effect: Refused, Why: "it belongs to latency_target",
 		},
 		{
-			Name: "latency_run", Kind: boolean{set: func(d *draft, v bool) { d.LatencyRun = v }}, Group: GroupRate, Default: "0",
-			Help: "keep adjusting the depth instead of ending when it is found",
+			Name: "latency_run", Kind: boolean{}, Group: GroupRate, Default: "0",
+			Help:   "keep adjusting the depth instead of ending when it is found",
+			Effect: Refused, Why: "it belongs to latency_target",
 		},
 		{
 			Name: "max_latency", Kind: perDirection{max: maxInt64, unit: "USEC", duration: true, set: func(d *draft, dir workloads.Direction, v int64) { d.MaxLatency[dir] = time.Duration(v) }},
 			Group: GroupRate, Help: "fail the job when an I/O takes longer",
 		},
 		{
-			Name: "flow", Kind: integer{max: 1000, set: func(d *draft, v int64) { d.Flow.Weight = int(v) }}, Group: GroupRate, Default: "0",
-			Help: "weight of this job among those of its flow_id; 0: not balanced",
+			Name: "flow", Kind: integer{max: 1000}, Group: GroupRate, Default: "0",
+			Help:   "weight of this job among those of its flow_id; 0: not balanced",
+			Effect: Refused, Why: "blkmeter does not balance jobs against each other; use rate_iops",
 		},
 		{
-			Name: "flow_id", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.Flow.ID = int(v) }}, Group: GroupRate, Default: "0",
-			Help: "which jobs are balanced against each other",
+			Name: "flow_id", Kind: integer{max: maxInt}, Group: GroupRate, Default: "0",
+			Help:   "which jobs are balanced against each other",
+			Effect: Refused, Why: "blkmeter does not balance jobs against each other; use rate_iops",
 		},
 		{
-			Name: "flow_sleep", Kind: integer{max: maxInt, unit: "USEC", set: func(d *draft, v int64) { d.Flow.Sleep = time.Duration(v) * time.Microsecond }},
+			Name: "flow_sleep", Kind: integer{max: maxInt, unit: "USEC"},
 			Group: GroupRate, Default: "0", Help: "how long a job that is ahead sleeps",
+			Effect: Refused, Why: "blkmeter does not balance jobs against each other; use rate_iops",
 		},
 		{
 			Name: "steadystate", Aliases: []string{"ss"}, Kind: text{form: "METRIC:LIMIT[%]", set: setSteadyState}, Group: GroupRate,

@@ -71,7 +71,7 @@ func jobOptions() []Option {
 			Group: GroupJob, Help: "end the other jobs when this one fails",
 		},
 		{
-			Name: "thread", Aliases: []string{"threads"}, Kind: flag{set: func(d *draft, v bool) { d.Thread = v }},
+			Name: "thread", Aliases: []string{"threads"}, Kind: flag{},
 			Group: GroupJob, Help: "accepted: workers are threads in any case",
 			Differs: "fio forks a process per job without it",
 		},
@@ -132,8 +132,9 @@ func targetOptions() []Option {
 			Group: GroupTarget, Default: "1", Help: "how many files the job's size is split over",
 		},
 		{
-			Name: "openfiles", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.OpenFiles = int(v) }},
+			Name: "openfiles", Kind: integer{max: maxInt},
 			Group: GroupTarget, Help: "how many of them are open at a time",
+			Effect: Ignored, Why: "all files of a job stay open; opening them again is no part of what is measured",
 		},
 		{
 			Name: "file_service_type", Group: GroupTarget, Default: "roundrobin",
@@ -161,12 +162,8 @@ func targetOptions() []Option {
 			Help: "go through the page cache; the opposite of direct",
 		},
 		{
-			Name: "atomic", Kind: boolean{set: func(d *draft, v bool) {
-				d.RWFAtomic = v
-				if v {
-					d.Direct = true
-				}
-			}}, Group: GroupTarget, Default: "0", Help: "writes happen whole or not at all (RWF_ATOMIC); implies direct",
+			Name: "atomic", Kind: boolean{}, Group: GroupTarget, Default: "0", Help: "writes happen whole or not at all (RWF_ATOMIC); implies direct",
+			Effect: Refused, Why: "blkmeter does not issue writes with RWF_ATOMIC",
 		},
 	}
 }
@@ -187,7 +184,7 @@ func safetyOptions() []Option {
 			Differs: "a file that exists is never removed because of it",
 		},
 		{
-			Name: "allow_mounted_write", Kind: boolean{set: func(d *draft, v bool) { d.AllowMountedWrite = v }},
+			Name: "allow_mounted_write", Kind: boolean{},
 			Group: GroupSafety, Default: "0", Help: "accepted, and without effect: a mounted device is never written to",
 			Differs: "fio writes to the mounted device",
 		},
@@ -292,8 +289,9 @@ func timeOptions() []Option {
 			Group: GroupTime, Help: "run this long before measuring",
 		},
 		{
-			Name: "ramp_size", Kind: amount{set: func(d *draft, v workloads.Amount) { d.RampBytes = v }}, Group: GroupTime,
-			Help: "transfer this much before measuring",
+			Name: "ramp_size", Kind: amount{}, Group: GroupTime,
+			Help:   "transfer this much before measuring",
+			Effect: Refused, Why: "use ramp_time",
 		},
 		{
 			Name: "number_ios", Kind: integer{max: maxInt64, set: func(d *draft, v int64) { d.NumberIOs = uint64(v) }},

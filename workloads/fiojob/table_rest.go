@@ -6,6 +6,7 @@ func verifyOptions() []Option {
 	count := func(field func(*draft) *uint64) integer {
 		return integer{max: maxInt64, unit: "BLOCKS", set: func(d *draft, v int64) { *field(d) = uint64(v) }}
 	}
+	const insteadOfTrims = "use rw=trim or randtrimwrite with verify: what was trimmed is checked for zeros"
 	return []Option{
 		{
 			Name: "verify", Kind: enum{words: words(
@@ -56,8 +57,8 @@ func verifyOptions() []Option {
 			Group: GroupVerify, Help: "the data to write and expect",
 		},
 		{
-			Name: "verify_pattern_interval", Kind: integer{max: MaxBlockBytes, unit: "BYTES", set: func(d *draft, v int64) { d.Verify.PatternBytes = v }},
-			Group: GroupVerify, Default: "0", Help: "start the pattern again every so many bytes",
+			Name: "verify_pattern_interval", Kind: integer{max: MaxBlockBytes, unit: "BYTES"}, Group: GroupVerify, Default: "0",
+			Help: "start the pattern again every so many bytes", Effect: Refused, Why: "the pattern starts again with each verify_interval",
 		},
 		{
 			Name: "verify_backlog", Kind: count(func(d *draft) *uint64 { return &d.Verify.Backlog }), Group: GroupVerify,
@@ -68,23 +69,21 @@ func verifyOptions() []Option {
 			Help: "check so many blocks at a time",
 		},
 		{
-			Name: "verify_async", Kind: integer{max: 1024, set: func(d *draft, v int64) { d.Verify.Async = int(v) }}, Group: GroupVerify, Default: "0",
-			Help: "threads that compute checksums",
+			Name: "verify_async", Kind: integer{max: 1024}, Group: GroupVerify, Default: "0",
+			Help: "threads that compute checksums", Effect: Ignored, Why: "each worker checks what it read itself, outside the measured window",
 		},
 		{
-			Name: "verify_async_cpus", Kind: text{form: "LIST", set: func(d *draft, v string) (err error) {
-				d.Verify.AsyncCPUs, err = parseCPUs(v)
-				return err
-			}},
-			Group: GroupVerify, Help: "CPUs of those threads",
+			Name: "verify_async_cpus", Kind: text{form: "LIST"}, Group: GroupVerify,
+			Help: "CPUs of those threads", Effect: Ignored, Why: "each worker checks what it read itself, outside the measured window",
 		},
 		{
-			Name: "verify_state_save", Kind: boolean{set: func(d *draft, v bool) { d.Verify.StateSave = v }}, Group: GroupVerify, Default: "1",
-			Help: "save what was written, so that a later run can check it",
+			Name: "verify_state_save", Kind: boolean{}, Group: GroupVerify, Default: "1",
+			Help: "save what was written, so that a later run can check it", Effect: Ignored,
+			Why: "no state is saved: with verify_only a later run knows from the job itself what was written",
 		},
 		{
-			Name: "verify_state_load", Kind: boolean{set: func(d *draft, v bool) { d.Verify.StateLoad = v }}, Group: GroupVerify, Default: "0",
-			Help: "check no more than the saved state says was written",
+			Name: "verify_state_load", Kind: boolean{}, Group: GroupVerify, Default: "0",
+			Help: "check no more than the saved state says was written", Effect: Refused, Why: "no state is saved",
 		},
 		{
 			Name: "verify_header_seed", Kind: boolean{set: func(d *draft, v bool) { d.Verify.HeaderSeed = v }}, Group: GroupVerify, Default: "1",
@@ -95,26 +94,29 @@ func verifyOptions() []Option {
 			Help: "check the write number in a block's header",
 		},
 		{
-			Name: "verify_policy", Kind: enum{words: words("completed", "fsynced"), set: func(d *draft, w, _ string) error { d.Verify.Policy = w; return nil }},
+			Name: "verify_policy", Kind: enum{words: words("completed", "fsynced")},
 			Group: GroupVerify, Default: "completed", Help: "check writes that completed, or only those that a sync made durable",
+			Effect: Refused, Why: "every write that completed is checked",
 		},
 		{
 			Name: "experimental_verify", Kind: boolean{}, Group: GroupVerify, Default: "0", Help: "replay the writes' random numbers to check them",
 			Effect: Ignored, Why: "blkmeter needs no list of writes in memory in any case",
 		},
 		{
-			Name: "trim_percentage", Kind: integer{max: 100, unit: "PERCENT", set: func(d *draft, v int64) { d.Verify.TrimPercent = int(v) }},
-			Group: GroupVerify, Default: "0", Help: "share of written blocks that is trimmed before the check",
+			Name: "trim_percentage", Kind: integer{max: 100, unit: "PERCENT"}, Group: GroupVerify, Default: "0",
+			Help: "share of written blocks that is trimmed before the check", Effect: Refused, Why: insteadOfTrims,
 		},
 		{
 			Name: "trim_verify_zero", Kind: boolean{set: func(d *draft, v bool) { d.Verify.TrimVerifyZero = v }}, Group: GroupVerify, Default: "1",
 			Help: "trimmed blocks must read as zeros",
 		},
 		{
-			Name: "trim_backlog", Kind: count(func(d *draft) *uint64 { return &d.Verify.TrimBacklog }), Group: GroupVerify, Help: "trim after so many writes",
+			Name: "trim_backlog", Kind: integer{max: maxInt64, unit: "BLOCKS"}, Group: GroupVerify, Help: "trim after so many writes",
+			Effect: Refused, Why: insteadOfTrims,
 		},
 		{
-			Name: "trim_backlog_batch", Kind: count(func(d *draft) *uint64 { return &d.Verify.TrimBatch }), Group: GroupVerify, Help: "trim so many blocks at a time",
+			Name: "trim_backlog_batch", Kind: integer{max: maxInt64, unit: "BLOCKS"}, Group: GroupVerify, Help: "trim so many blocks at a time",
+			Effect: Refused, Why: insteadOfTrims,
 		},
 	}
 }
@@ -159,40 +161,49 @@ func zoneOptions() []Option {
 func replayOptions() []Option {
 	return []Option{
 		{
-			Name: "read_iolog", Kind: text{form: "FILE", set: func(d *draft, v string) error { d.Replay.Read = v; return nil }}, Group: GroupReplay,
-			Help: "replay the I/O of a log (version 2 or 3)",
+			Name: "read_iolog", Kind: text{form: "FILE"}, Group: GroupReplay,
+			Help:   "replay the I/O of a log (version 2 or 3)",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "write_iolog", Kind: text{form: "FILE", set: func(d *draft, v string) error { d.Replay.Write = v; return nil }}, Group: GroupReplay,
-			Help: "record the job's I/O in a log",
+			Name: "write_iolog", Kind: text{form: "FILE"}, Group: GroupReplay,
+			Help:   "record the job's I/O in a log",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "read_iolog_chunked", Kind: boolean{set: func(d *draft, v bool) { d.Replay.Chunked = v }}, Group: GroupReplay, Default: "0",
-			Help: "read the log while replaying it",
+			Name: "read_iolog_chunked", Kind: boolean{}, Group: GroupReplay, Default: "0",
+			Help:   "read the log while replaying it",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_no_stall", Kind: boolean{set: func(d *draft, v bool) { d.Replay.NoStall = v }}, Group: GroupReplay, Default: "0",
-			Help: "replay as fast as possible instead of at the recorded times",
+			Name: "replay_no_stall", Kind: boolean{}, Group: GroupReplay, Default: "0",
+			Help:   "replay as fast as possible instead of at the recorded times",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_redirect", Kind: text{form: "PATH", set: func(d *draft, v string) error { d.Replay.Redirect = v; return nil }}, Group: GroupReplay,
-			Help: "replay everything on this target",
+			Name: "replay_redirect", Kind: text{form: "PATH"}, Group: GroupReplay,
+			Help:   "replay everything on this target",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_scale", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.Replay.Scale = max(v, 1) }}, Group: GroupReplay, Default: "1",
-			Help: "divide recorded offsets by this",
+			Name: "replay_scale", Kind: integer{max: maxInt}, Group: GroupReplay, Default: "1",
+			Help:   "divide recorded offsets by this",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_align", Kind: integer{max: MaxBlockBytes, unit: "BYTES", set: func(d *draft, v int64) { d.Replay.Align = v }}, Group: GroupReplay,
-			Help: "round recorded offsets down to this",
+			Name: "replay_align", Kind: integer{max: MaxBlockBytes, unit: "BYTES"}, Group: GroupReplay,
+			Help:   "round recorded offsets down to this",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_time_scale", Kind: integer{min: 1, max: maxInt, unit: "PERCENT", set: func(d *draft, v int64) { d.Replay.TimeScale = int(v) }},
+			Name: "replay_time_scale", Kind: integer{min: 1, max: maxInt, unit: "PERCENT"},
 			Group: GroupReplay, Default: "100", Help: "stretch the recorded times",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
-			Name: "replay_skip", Kind: text{form: "KIND[,KIND...]", set: func(d *draft, v string) error { d.Replay.Skip = v; return nil }}, Group: GroupReplay,
-			Help: "leave out reads, writes, trims or syncs",
+			Name: "replay_skip", Kind: text{form: "KIND[,KIND...]"}, Group: GroupReplay,
+			Help:   "leave out reads, writes, trims or syncs",
+			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
 		},
 		{
 			Name: "merge_blktrace_file", Kind: text{form: "FILE"}, Group: GroupReplay, Help: "merge several traces into this file",

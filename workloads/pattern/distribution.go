@@ -107,13 +107,14 @@ func (s *spec) parseParam(args string) bool {
 // maxZones is how many zones fio takes.
 const maxZones = 256
 
-// parseZones reads "SHARE/EXTENT:..". A share left out gets an equal part of what the others leave.
+// parseZones reads "SHARE/EXTENT:..". A share left out gets an equal part of what the others leave, and so
+// does an extent in percent.
 func (s *spec) parseZones(args string) bool {
 	fields := strings.Split(args, ":")
-	if len(fields) > maxZones {
+	if args == "" || len(fields) > maxZones {
 		return false
 	}
-	shares, extents, blank := 0.0, 0.0, 0
+	shares, extents, blank, open := 0.0, 0.0, 0, 0
 	for _, field := range fields {
 		share, extent, _ := strings.Cut(field, "/")
 		z := zoneSpec{share: -1}
@@ -123,7 +124,9 @@ func (s *spec) parseZones(args string) bool {
 		} else if z.share, err = strconv.ParseFloat(share, 64); err != nil || !(z.share >= 0 && z.share <= 100) {
 			return false
 		}
-		if z.extent, err = parseExtent(extent, s.shape == zonedAbs); err != nil || !(z.extent > 0) {
+		if extent == "" && s.shape == zoned {
+			open++
+		} else if z.extent, err = parseExtent(extent, s.shape == zonedAbs); err != nil || !(z.extent > 0) {
 			return false
 		}
 		shares += max(z.share, 0)
@@ -133,6 +136,9 @@ func (s *spec) parseZones(args string) bool {
 	for i := range s.zones {
 		if s.zones[i].share < 0 {
 			s.zones[i].share = (100 - shares) / float64(blank)
+		}
+		if s.zones[i].extent == 0 {
+			s.zones[i].extent = (100 - extents) / float64(open)
 		}
 	}
 	const slack = 1e-6 // shares such as 33.3333333 need not add up to the last digit

@@ -337,6 +337,9 @@ func TestNormalAndZonedFollowTheirFormulas(t *testing.T) {
 	chiSquare(t, "zoned", blockCounts(t, "zoned:60/10:30/20:8/30:2/40", blocks, draws), func(i int) float64 {
 		return share(i, [2]float64{100, .6}, [2]float64{200, .3}, [2]float64{300, .08}, [2]float64{400, .02})
 	})
+	chiSquare(t, "zoned with the rest of the region", blockCounts(t, "zoned:60/10:30/20:8/30:2/", blocks, draws), func(i int) float64 {
+		return share(i, [2]float64{100, .6}, [2]float64{200, .3}, [2]float64{300, .08}, [2]float64{400, .02})
+	})
 	chiSquare(t, "zoned with a blank share and a gap", blockCounts(t, "zoned:60/10:/20:0/50:10/20", blocks, draws), func(i int) float64 {
 		return share(i, [2]float64{100, .6}, [2]float64{200, .3}, [2]float64{500, 0}, [2]float64{200, .1})
 	})
@@ -718,7 +721,7 @@ func TestParseDistribution(t *testing.T) {
 		}
 	}
 	for _, good := range []string{
-		"", "random", "zipf:1", "zipf:0:1", "pareto:0.5:0", "normal:100", "gauss:5:0.1", "zoned:/50:/50",
+		"", "random", "zipf:1", "zipf:0:1", "pareto:0.5:0", "normal:100", "gauss:5:0.1", "zoned:/50:/50", "zoned:50/5:50/",
 		"zoned_abs:60/20G:40/0.5t", "sequence:1,2,3",
 	} {
 		if _, err := parseDistribution(good); err != nil {

@@ -1,0 +1,36 @@
+package cpu
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// SetNice sets the nice value of the calling thread, -20 to 19: setpriority(2), which on Linux works on
+// threads. Values below the present one need a privilege.
+func SetNice(nice int) error {
+	return os.NewSyscallError("setpriority", unix.Setpriority(unix.PRIO_PROCESS, ThreadID(), nice))
+}
+
+// SetIOPriority sets the class (1 real time, 2 best effort, 3 idle) and level (0 the highest, to 7) of the
+// calling thread's I/O: ioprio_set(2).
+func SetIOPriority(class, level int) error {
+	const (
+		whoProcess = 1  // IOPRIO_WHO_PROCESS: a thread
+		classShift = 13 // IOPRIO_CLASS_SHIFT
+	)
+	if _, _, errno := syscall.Syscall(unix.SYS_IOPRIO_SET, whoProcess, 0, uintptr(class<<classShift|level)); errno != 0 {
+		return os.NewSyscallError("ioprio_set", errno)
+	}
+	return nil
+}
+
+// IOPriority returns the class and level of the calling thread's I/O: ioprio_get(2).
+func IOPriority() (class, level int, err error) {
+	v, _, errno := syscall.Syscall(unix.SYS_IOPRIO_GET, 1, 0, 0)
+	if errno != 0 {
+		return 0, 0, os.NewSyscallError("ioprio_get", errno)
+	}
+	return int(v) >> 13, int(v) & 7, nil
+}

@@ -1,0 +1,272 @@
+package run
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/testlab"
+	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+// reader reads dev for long; named.
+func reader(dev *testlab.LoopDevice, name string, d time.Duration) workloads.Job {
+	j := job(dev.Path, "io_uring", workloads.RWRandRead)
+	j.Name, j.Runtime, j.TimeBased = name, d, true
+	return j
+}
+
+func TestWaitForStartsWhenTheOtherHasEnded(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	first, beside, second := reader(dev, "first", 400*time.Millisecond), reader(dev, "beside", 900*time.Millisecond), reader(dev, "second", 300*time.Millisecond)
+	first.NumJobs = 2
+	second.WaitFor = "first"
+	r := do(t, first, beside, second)
+	a, b, c := r.Jobs[0].Stats, r.Jobs[1].Stats, r.Jobs[2].Stats
+	if end := a.StartNS + a.RuntimeNS; c.StartNS < end-1e6 || c.Read == nil || c.Read.IOs == 0 {
+		t.Errorf("the second started at %d ns, the first ended at %d; reads %+v", c.StartNS, end, c.Read)
+	}
+	if b.StartNS > 1e8 || c.StartNS >= b.StartNS+b.RuntimeNS {
+		t.Errorf("the one beside ran from %d for %d ns, the second from %d", b.StartNS, b.RuntimeNS, c.StartNS)
+	}
+}
+
+func TestExitAll(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	for _, c := range []struct {
+		what  string
+		ended []bool // which jobs end early; the last is of the next stage
+		runs  int
+	}{
+		{"group", []bool{true, true, false, false}, 4},
+		{"stonewall", []bool{true, true, true, false}, 4},
+		{"all", []bool{true, true, true}, 3},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			short, beside := reader(dev, "short", 100*time.Millisecond), reader(dev, "beside", 700*time.Millisecond)
+			other, later := reader(dev, "other", 700*time.Millisecond), reader(dev, "later", 600*time.Millisecond)
+			other.NewGroup, later.Stonewall = true, true
+			short.ExitAll, short.ExitWhat = true, c.what
+			r := do(t, short, beside, other, later)
+			if r.ExitCode != 0 || len(r.Jobs) != c.runs {
+				t.Fatalf("exit %d, %d jobs ran, want %d", r.ExitCode, len(r.Jobs), c.runs)
+			}
+			for i, j := range r.Jobs {
+				if early := j.RuntimeNS < 550e6; early != c.ended[i] {
+					t.Errorf("%s ran for %d ns", j.Name, j.RuntimeNS)
+				}
+			}
+		})
+	}
+}
+
+func TestExitAllOnError(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	failing := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	if err := os.Truncate(failing.Backing, 0); err != nil {
+		t.Fatal(err)
+	}
+	bad, beside := reader(failing, "bad", time.Second), reader(dev, "beside", 20*time.Second)
+	bad.ExitAllOnError, beside.StartDelay = true, workloads.DurationRange{Min: 10 * time.Second, Max: 11 * time.Second}
+	start := time.Now()
+	if r := do(t, bad, beside); r.ExitCode != fault.ExitIO || time.Since(start) > 8*time.Second {
+		t.Errorf("exit %d after %v", r.ExitCode, time.Since(start))
+	}
+}
+
+func TestStartDelay(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	j := reader(dev, "late", 100*time.Millisecond)
+	j.StartDelay = workloads.DurationRange{Min: 200 * time.Millisecond, Max: 400 * time.Millisecond}
+	if s := do(t, j).Jobs[0].Stats; s.StartNS < 190e6 || s.StartNS > 700e6 || s.RuntimeNS > 400e6 {
+		t.Errorf("started after %d ns, ran for %d", s.StartNS, s.RuntimeNS)
+	}
+}
+
+func TestMissedLimitsExit5(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	for code, change := range map[string]func(*workloads.Job){
+		"MAX_LATENCY": func(j *workloads.Job) { j.MaxLatency[workloads.Read] = time.Nanosecond },
+		"RATE_MIN": func(j *workloads.Job) {
+			j.RateIOPSMin[workloads.Read], j.RateCycle = 1<<40, 50*time.Millisecond
+		},
+	} {
+		j := reader(dev, "limited", 5*time.Second)
+		change(&j)
+		r := do(t, j)
+		if r.ExitCode != fault.ExitThreshold || r.Status != report.StatusFailed || r.Error == nil || r.Error.Code != code || r.Jobs[0].RuntimeNS > 3e9 {
+			t.Errorf("%s: exit %d, %+v after %d ns", code, r.ExitCode, r.Error, r.Jobs[0].RuntimeNS)
+		}
+		if code == "MAX_LATENCY" && r.Error.Errno != int(syscall.ETIMEDOUT) {
+			t.Errorf("errno %d", r.Error.Errno)
+		}
+	}
+}
+
+func TestLoopsRepeatTheWork(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: 1 << 20, DirectIO: true, Tmpfs: true})
+	j := job(dev.Path, "io_uring", workloads.RWRandWrite)
+	j.Loops = 3
+	if w := do(t, j).Jobs[0].Write; w.Bytes != 3<<20 {
+		t.Errorf("%d bytes in 3 loops of 1 MiB", w.Bytes)
+	}
+}
+
+func TestIgnoredErrors(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	if err := os.Truncate(dev.Backing, devBytes/2); err != nil {
+		t.Fatal(err)
+	}
+	for word, exit := range map[string]int{"EIO": 0, "5": 0, "ENOSPC": fault.ExitIO} {
+		j := job(dev.Path, "io_uring", workloads.RWRead)
+		j.IgnoreError[workloads.Read] = []string{word}
+		if r := do(t, j); r.ExitCode != exit || r.Jobs[0].Read.Errors == 0 {
+			t.Errorf("ignore_error=%s: exit %d, %d errors", word, r.ExitCode, r.Jobs[0].Read.Errors)
+		}
+	}
+	j := job(dev.Path, "psync", workloads.RWRead)
+	j.IgnoreError[workloads.Read] = []string{"ENOSUCH"}
+	if _, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{}); fault.Of(err).Code != "IGNORE_ERROR" {
+		t.Errorf("an unknown error's name: %v", err)
+	}
+}
+
+func TestThinktimeHoldsTheJobUp(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	j := job(dev.Path, "psync", workloads.RWRead)
+	j.NumberIOs = 40
+	j.Thinktime = workloads.Thinktime{Time: 20 * time.Millisecond, Blocks: 4, Type: "complete"}
+	// 40 I/Os in rows of 4 have 9 pauses between them.
+	if s := do(t, j).Jobs[0].Stats; s.Read.IOs != 40 || s.RuntimeNS < 9*20e6 || s.RuntimeNS > 600e6 {
+		t.Errorf("%d I/Os in %d ns", s.Read.IOs, s.RuntimeNS)
+	}
+}
+
+// Several files share the work as file_service_type says.
+func TestSeveralFiles(t *testing.T) {
+	for _, service := range []string{"roundrobin", "sequential", "random", "zipf:1.2"} {
+		j := job("", "io_uring", workloads.RWRandWrite)
+		j.Filenames, j.Destroy, j.Directories, j.Direct = nil, "", []string{t.TempDir()}, false
+		j.NrFiles, j.FileService, j.Size = 4, service, workloads.Amount{Bytes: 4 << 20, Set: true}
+		r := do(t, j)
+		if r.Jobs[0].Write.Bytes != 4<<20 || len(r.Targets) != 4 {
+			t.Errorf("%s: %d bytes to %d files", service, r.Jobs[0].Write.Bytes, len(r.Targets))
+		}
+	}
+}
+
+func TestTrimWrite(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: 1 << 20, DirectIO: true, Tmpfs: true})
+	j := job(dev.Path, "io_uring", workloads.RWTrimWrite)
+	r := do(t, j)
+	if s := r.Jobs[0]; s.Trim.Bytes != 1<<20 || s.Write.Bytes != 1<<20 {
+		t.Errorf("%d bytes trimmed, %d written", s.Trim.Bytes, s.Write.Bytes)
+	}
+}
+
+func TestFilesOfAJob(t *testing.T) {
+	base := func(dir string) workloads.Job {
+		j := job("", "psync", workloads.RWWrite)
+		j.Filenames, j.Destroy, j.Directories, j.Direct = nil, "", []string{dir}, false
+		j.Size = workloads.Amount{Bytes: 1 << 20, Set: true}
+		return j
+	}
+	t.Run("create_only", func(t *testing.T) {
+		dir := t.TempDir()
+		j := base(dir)
+		j.Layout.CreateOnly = true
+		r := do(t, j)
+		info, err := os.Stat(filepath.Join(dir, "test.0.0"))
+		if err != nil || info.Size() != 1<<20 || r.Jobs[0].Write.IOs != 0 {
+			t.Errorf("%v, %+v, %d writes", err, info, r.Jobs[0].Write.IOs)
+		}
+	})
+	t.Run("unlink", func(t *testing.T) {
+		dir := t.TempDir()
+		j := base(dir)
+		j.Layout.Unlink = true
+		do(t, j)
+		if left, _ := os.ReadDir(dir); len(left) != 0 {
+			t.Errorf("left: %v", left)
+		}
+		old := filepath.Join(dir, "old")
+		if err := os.WriteFile(old, make([]byte, 1<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j.Filenames = []string{old}
+		if _, err := Run(context.Background(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Overwrite: true}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(old); err != nil {
+			t.Errorf("a file that was there before is gone: %v", err)
+		}
+	})
+	for kind, blocks := range map[string]bool{"none": false, "native": true} {
+		t.Run("fallocate="+kind, func(t *testing.T) {
+			dir := t.TempDir()
+			j := base(dir)
+			j.Layout.Fallocate, j.NumberIOs = kind, 1
+			do(t, j)
+			info, err := os.Stat(filepath.Join(dir, "test.0.0"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if used := info.Sys().(*syscall.Stat_t).Blocks * 512; used >= 1<<20 != blocks {
+				t.Errorf("%d bytes are used", used)
+			}
+		})
+	}
+	t.Run("overwrite", func(t *testing.T) {
+		dir := t.TempDir()
+		j := base(dir)
+		j.Layout.Overwrite, j.NumberIOs = true, 1
+		do(t, j)
+		data, err := os.ReadFile(filepath.Join(dir, "test.0.0"))
+		if err != nil || len(data) != 1<<20 || data[len(data)-1] == 0 && data[len(data)-2] == 0 && data[len(data)-3] == 0 {
+			t.Errorf("the file was not written out: %v, %d bytes", err, len(data))
+		}
+	})
+	t.Run("pre_read, invalidate, end_syncfs", func(t *testing.T) {
+		for _, change := range []func(*workloads.Job){
+			func(j *workloads.Job) { j.Layout.PreRead = true },
+			func(j *workloads.Job) { j.Layout.Invalidate, j.Layout.FadviseHint = false, "random" },
+			func(j *workloads.Job) { j.EndSyncFS, j.Layout.FadviseHint = true, "noreuse" },
+			func(j *workloads.Job) { j.Nice, j.PrioClass, j.Prio = 1, 2, 7 },
+		} {
+			j := base(t.TempDir())
+			j.RW = workloads.RWReadWrite
+			change(&j)
+			if r := do(t, j); r.ExitCode != 0 || r.Jobs[0].Read.Bytes+r.Jobs[0].Write.Bytes != 1<<20 {
+				t.Errorf("exit %d, %+v", r.ExitCode, r.Error)
+			}
+		}
+	})
+}
+
+// A thin device over a full file system ends a job that is to fill it, and that is no error.
+func TestFillDeviceEndsWithoutSpace(t *testing.T) {
+	testlab.Require(t, "loop", "mount")
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	backing := filepath.Join(dir, "sparse")
+	if err := os.WriteFile(backing, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(backing, 64<<20); err != nil {
+		t.Fatal(err)
+	}
+	dev := testlab.Loop(t, testlab.LoopOptions{Backing: backing})
+	j := job(dev.Path, "io_uring", workloads.RWWrite)
+	j.Layout.FillDevice = true
+	if r := do(t, j); r.ExitCode != 0 || r.Jobs[0].Write.Errors != 0 || r.Jobs[0].Write.Bytes < 6<<20 {
+		t.Errorf("exit %d, %+v, %+v", r.ExitCode, r.Error, r.Jobs[0].Write)
+	}
+}

@@ -1,0 +1,246 @@
+package run
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/testlab"
+	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+// verifyJob writes 4 MiB of path and reads it back.
+func verifyJob(path, engine string, rw workloads.RW, kind string) workloads.Job {
+	j := job(path, engine, rw)
+	j.Size = workloads.Amount{Bytes: 4 << 20, Set: true}
+	j.Verify.Kind = kind
+	return j
+}
+
+// Whatever a job does to its blocks, what it reads back is what it wrote.
+func TestVerifyRaisesNoFalseAlarm(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	often := func(j *workloads.Job) { // blocks are written again and again, many at a time
+		j.NoRandomMap, j.Size.Bytes, j.IOSize = true, 256<<10, workloads.Amount{Bytes: 8 << 20, Set: true}
+	}
+	all := func(s ...uint32) (out [workloads.Directions][]workloads.Split) {
+		for d := range out {
+			for _, b := range s {
+				out[d] = append(out[d], workloads.Split{Bytes: b, Percent: 100 / float64(len(s))})
+			}
+		}
+		return out
+	}
+	for name, c := range map[string]struct {
+		rw     workloads.RW
+		kind   string
+		change func(*workloads.Job)
+	}{
+		"in order":          {workloads.RWWrite, "crc32c", nil},
+		"at random":         {workloads.RWRandWrite, "md5", nil},
+		"random overwrites": {workloads.RWRandWrite, "xxhash", often},
+		"clones on one region": {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) {
+			often(j)
+			j.NumJobs = 3
+		}},
+		"clones side by side": {workloads.RWWrite, "crc32c", func(j *workloads.Job) {
+			j.NumJobs, j.Size.Bytes, j.OffsetIncrement = 3, 1<<20, workloads.Amount{Bytes: 1 << 20, Set: true}
+		}},
+		"bssplit": {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) {
+			often(j)
+			j.BSSplit = all(4096, 8192, 65536)
+			for d := range j.BS {
+				j.BS[d] = workloads.SizeRange{Min: 4096, Max: 65536}
+			}
+		}},
+		"reads and writes": {workloads.RWRandRW, "crc64", often},
+		"trims and writes": {workloads.RWRandTrimWrite, "sha256", often},
+		"rows":             {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) { often(j); j.RWRun = 8 }},
+		"intervals": {workloads.RWRandWrite, "sha512", func(j *workloads.Job) {
+			often(j)
+			j.Verify.IntervalBytes, j.Verify.OffsetBytes = 512, 64
+		}},
+		"backlog": {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) {
+			often(j)
+			j.Verify.Backlog, j.Verify.BacklogBatch = 64, 16
+		}},
+		"backlog of clones": {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) {
+			often(j)
+			j.NumJobs, j.Verify.Backlog = 2, 32
+		}},
+		"pattern":            {workloads.RWRandWrite, "pattern", func(j *workloads.Job) { often(j); j.Verify.Pattern = `0xdeadbeef%o"x"` }},
+		"pattern and header": {workloads.RWRandWrite, "pattern_hdr", func(j *workloads.Job) { often(j); j.Verify.Pattern = "0x1234" }},
+		"meta":               {workloads.RWRandWrite, "meta", often},
+		"syncs between":      {workloads.RWRandWrite, "crc7", func(j *workloads.Job) { often(j); j.FsyncEvery = 16 }},
+		"paced": {workloads.RWRandWrite, "crc16", func(j *workloads.Job) {
+			often(j)
+			j.RateIOPS[workloads.Write], j.NumberIOs = 20000, 1000
+		}},
+		"buffered": {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) { often(j); j.Direct = false }},
+	} {
+		for _, engine := range []string{"psync", "libaio", "io_uring"} {
+			t.Run(name+"/"+engine, func(t *testing.T) {
+				j := verifyJob(dev.Path, engine, c.rw, c.kind)
+				if c.change != nil {
+					c.change(&j)
+				}
+				r := do(t, j)
+				v := r.Jobs[0].Verify
+				if r.ExitCode != 0 || v == nil || v.Blocks == 0 || v.Mismatched != 0 {
+					t.Fatalf("exit %d, error %+v, verify %+v", r.ExitCode, r.Error, v)
+				}
+				if w := r.Jobs[0].Write; w.IOs == 0 || v.RuntimeNS == 0 {
+					t.Errorf("%d writes, read back in %d ns", w.IOs, v.RuntimeNS)
+				}
+			})
+		}
+	}
+}
+
+// A second run checks what a first one wrote, by its headers alone, and sees what happened to it in between.
+func TestVerifyNamesWhatHappened(t *testing.T) {
+	const bs = 4096
+	for name, c := range map[string]struct {
+		damage func(data []byte)
+		faults map[string]int64
+		offset int64 // of the first
+	}{
+		"nothing":     {func([]byte) {}, map[string]int64{}, 0},
+		"a byte":      {func(d []byte) { d[5*bs+100]++ }, map[string]int64{"corrupted": 1}, 5 * bs},
+		"zeros":       {func(d []byte) { clear(d[6*bs : 8*bs]) }, map[string]int64{"zeroed": 2}, 6 * bs},
+		"half zeros":  {func(d []byte) { clear(d[6*bs+bs/2 : 7*bs]) }, map[string]int64{"zeroed": 1}, 6 * bs},
+		"two swapped": {func(d []byte) { swapBlocks(d[3*bs:4*bs], d[9*bs:10*bs]) }, map[string]int64{"misdirected": 2}, 3 * bs},
+	} {
+		for _, engine := range []string{"psync", "io_uring"} {
+			t.Run(name+"/"+engine, func(t *testing.T) {
+				dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+				j := verifyJob(dev.Path, engine, workloads.RWWrite, "crc32c")
+				j.Verify.Do = false
+				if r := do(t, j); r.ExitCode != 0 || r.Jobs[0].Verify.Blocks != 0 {
+					t.Fatalf("exit %d, verify %+v", r.ExitCode, r.Jobs[0].Verify)
+				}
+				data, err := os.ReadFile(dev.Backing)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.damage(data)
+				if err := os.WriteFile(dev.Backing, data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				only := verifyJob(dev.Path, engine, workloads.RWWrite, "crc32c")
+				only.Verify.Only, only.Destroy, only.Verify.Dump = true, "", true
+				reads := verifyJob(dev.Path, engine, workloads.RWRandRead, "crc32c")
+				for _, check := range []workloads.Job{only, reads} {
+					wantFaults(t, doDumping(t, t.TempDir(), check), c.faults, c.offset)
+				}
+				if after, _ := os.ReadFile(dev.Backing); !bytes.Equal(after, data) {
+					t.Error("checking changed the device")
+				}
+			})
+		}
+	}
+}
+
+func swapBlocks(a, b []byte) {
+	for i := range a {
+		a[i], b[i] = b[i], a[i]
+	}
+}
+
+// doDumping runs a job that puts its dumps into dir.
+func doDumping(t *testing.T, dir string, j workloads.Job) *report.Result {
+	t.Helper()
+	r, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Env: os.Getenv, DumpDir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid(t, r)
+	if j.Verify.Dump {
+		for _, m := range r.Jobs[0].Verify.Mismatches {
+			if len(m.Dumped) == 0 || !strings.HasSuffix(m.Dumped[0], fmt.Sprintf(".%d.received", m.OffsetBytes)) {
+				t.Errorf("dumped %v", m.Dumped)
+			}
+			for _, name := range m.Dumped {
+				if info, err := os.Stat(name); err != nil || filepath.Dir(name) != dir || info.Size() != m.LengthBytes {
+					t.Errorf("%s: %v, %+v", name, err, info)
+				}
+			}
+		}
+	}
+	return r
+}
+
+func wantFaults(t *testing.T, r *report.Result, want map[string]int64, offset int64) {
+	t.Helper()
+	v := r.Jobs[0].Verify
+	got, sum := map[string]int64{}, int64(0)
+	for _, f := range v.Faults {
+		got[f.Fault] = f.Count
+		sum += f.Count
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) || v.Mismatched != sum {
+		t.Errorf("%d blocks are wrong: %v, want %v; %+v", v.Mismatched, got, want, v.Mismatches)
+	}
+	if len(want) == 0 {
+		if r.ExitCode != 0 {
+			t.Errorf("exit %d, %+v", r.ExitCode, r.Error)
+		}
+		return
+	}
+	first := int64(devBytes)
+	for _, m := range v.Mismatches {
+		first = min(first, m.OffsetBytes)
+	}
+	if r.ExitCode != fault.ExitVerify || r.Status != report.StatusFailed || r.Error == nil || r.Error.Code != "VERIFY_MISMATCH" || first != offset {
+		t.Errorf("exit %d, status %s, error %+v, first at %d, want %d", r.ExitCode, r.Status, r.Error, first, offset)
+	}
+}
+
+// A device that loses a write, or a part of one, or turns a bit over, while the job runs.
+func TestVerifyFindsWhatTheDeviceDoes(t *testing.T) {
+	testlab.Require(t, "loop", "fuse")
+	const bs = 4096
+	for name, c := range map[string]struct {
+		inject testlab.Fault
+		fault  string
+		change func(*workloads.Job)
+	}{
+		"the second write is lost": {testlab.Fault{Op: testlab.Writes, Offset: 7 * bs, Length: bs, Skip: 1, Drop: true}, "stale", nil},
+		"the first write is lost":  {testlab.Fault{Op: testlab.Writes, Offset: 7 * bs, Length: bs, Drop: true}, "zeroed", nil},
+		"a bit is turned over":     {testlab.Fault{Op: testlab.Reads, Offset: 7 * bs, Length: bs, Flip: true}, "corrupted", nil},
+		"seen by the backlog": {testlab.Fault{Op: testlab.Writes, Offset: 7 * bs, Length: bs, Skip: 1, Drop: true}, "stale", func(j *workloads.Job) {
+			j.Verify.Backlog, j.Verify.Do = 32, false
+		}},
+		"fatal": {testlab.Fault{Op: testlab.Writes, Offset: 7 * bs, Drop: true}, "zeroed", func(j *workloads.Job) { j.Verify.Fatal = true }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			disk := testlab.NewFaultDisk(t, 1<<20)
+			dev := testlab.Loop(t, testlab.LoopOptions{Backing: disk.Path, DirectIO: true})
+			disk.Inject(c.inject)
+			j := verifyJob(dev.Path, "io_uring", workloads.RWWrite, "crc32c")
+			j.Size.Bytes, j.Loops, j.IODepth = 256<<10, 2, 1 // no I/Os that the device could merge
+			if c.change != nil {
+				c.change(&j)
+			}
+			r := doDumping(t, t.TempDir(), j)
+			v := r.Jobs[0].Verify
+			if v.Mismatched == 0 || r.ExitCode != fault.ExitVerify {
+				t.Fatalf("exit %d, %+v, verify %+v", r.ExitCode, r.Error, v)
+			}
+			if j.Verify.Fatal && v.Mismatched > int64(j.IODepth) {
+				t.Errorf("%d mismatches were found although the first is fatal", v.Mismatched)
+			}
+			if m := v.Mismatches[0]; m.Fault != c.fault || m.OffsetBytes != 7*bs {
+				t.Errorf("found %+v, want %s at %d", m, c.fault, 7*bs)
+			}
+			if want := fmt.Sprintf("offset %d", 7*bs); !strings.Contains(r.Error.Sentence, want) || !strings.Contains(r.Error.Sentence, c.fault) {
+				t.Errorf("the error says %q", r.Error.Sentence)
+			}
+		})
+	}
+}
