@@ -47,7 +47,7 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 	again := &conductor{
 		o: c.o, clock: c.clock, topo: c.topo, result: &report.Result{}, targets: c.targets, filled: c.filled, asked: c.asked, scratch: c.scratch,
 	}
-	again.o.Progress = nil
+	again.o.Progress, again.o.Ask = nil, nil
 	for _, j := range jobs {
 		spec := *j.spec
 		spec.RampTime, spec.StartDelay.Min, spec.StartDelay.Max = 0, 0, 0

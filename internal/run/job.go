@@ -17,6 +17,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/report/fiolog"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/content"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
@@ -38,6 +39,7 @@ type jobRun struct {
 	decisions []report.Decision
 	features  []string
 	fairness  *report.Fairness
+	logs      *fiolog.Set // nil without
 }
 
 func (j *jobRun) decide(what, chosen, why string) {

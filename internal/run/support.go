@@ -31,12 +31,6 @@ func unsupported(j *workloads.Job) error {
 		{j.Layout.Overwrite, "overwrite"},
 		{j.Layout.UnlinkEachLoop, "unlink_each_loop"},
 		{j.Layout.PreRead, "pre_read"},
-		{j.Logs.BW.Want, "write_bw_log"},
-		{j.Logs.IOPS.Want, "write_iops_log"},
-		{j.Logs.Lat.Want, "write_lat_log"},
-		{j.Logs.Hist.Want, "write_hist_log"},
-		{j.Stats.Off, "stats=0"},
-		{j.Stats.Unified != "" && j.Stats.Unified != "none" && j.Stats.Unified != "0", "unified_rw_reporting"},
 		{j.Nice != 0, "nice"},
 		{j.PrioClass != 0 || j.Prio != 0, "prio"},
 	} {

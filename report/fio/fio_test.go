@@ -114,13 +114,14 @@ func TestOptionsOf(t *testing.T) {
 // string, would fail here.
 type (
 	typedDocument struct {
-		Version     string            `json:"fio version"`
-		Timestamp   int64             `json:"timestamp"`
-		TimestampMS int64             `json:"timestamp_ms"`
-		Time        string            `json:"time"`
-		Globals     map[string]string `json:"global options"`
-		Jobs        []typedJob        `json:"jobs"`
-		Disks       []typedDisk       `json:"disk_util"`
+		Version     string             `json:"fio version"`
+		Timestamp   int64              `json:"timestamp"`
+		TimestampMS int64              `json:"timestamp_ms"`
+		Time        string             `json:"time"`
+		Globals     map[string]string  `json:"global options"`
+		Jobs        []typedJob         `json:"jobs"`
+		Disks       []typedDisk        `json:"disk_util"`
+		Idle        map[string]float64 `json:"cpu_idleness"`
 	}
 	typedJob struct {
 		Name              string             `json:"jobname"`

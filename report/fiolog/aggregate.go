@@ -9,12 +9,12 @@ import (
 	"github.com/blkmeter/blkmeter/workloads"
 )
 
-// Aggregate writes what fio's --bandwidth-log does: agg-read_bw.log, agg-write_bw.log and agg-trim_bw.log,
-// each with the bandwidth of all jobs together in KiB/s, one line for every second, also for those in
+// Aggregate writes what fio's --bandwidth-log does: PREFIX-read_bw.log, PREFIX-write_bw.log and
+// PREFIX-trim_bw.log, where fio's prefix is agg; each with the bandwidth of all jobs together in KiB/s, one line for every second, also for those in
 // which nothing moved. It is made of the Result's series.
-func Aggregate(r *report.Result, create func(name string, shared bool) (io.WriteCloser, error)) error {
+func Aggregate(r *report.Result, prefix string, create func(name string, shared bool) (io.WriteCloser, error)) error {
 	for d := range workloads.Direction(workloads.Directions) {
-		name := "agg-" + d.String() + "_bw.log"
+		name := prefix + "-" + d.String() + "_bw.log"
 		out, err := create(name, false)
 		if err != nil {
 			return cannotWrite(err, name)
@@ -45,7 +45,7 @@ func aggregate(r *report.Result, d workloads.Direction) []byte {
 	for second, n := range bytes {
 		w := window{startNS: int64(second) * 1e9, endNS: int64(second+1) * 1e9}
 		w.dirs[d] = sums{ios: 1, bytes: n}
-		lines = (&Options{}).appendWindow(lines, BW, d, &w)
+		lines = (&Options{}).appendWindow(lines, BW, d, &w, 0)
 	}
 	return lines
 }
