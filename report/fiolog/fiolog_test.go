@@ -375,7 +375,11 @@ func TestNoLogs(t *testing.T) {
 func TestAggregate(t *testing.T) {
 	d := &disk{}
 	r := reporttest.Result()
-	if err := fiolog.Aggregate(r, "agg", d.create); err != nil {
+	a, err := fiolog.OpenAggregate("agg", d.create)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(r); err != nil {
 		t.Fatal(err)
 	}
 	for dir, name := range []string{"agg-read_bw.log", "agg-write_bw.log", "agg-trim_bw.log"} {

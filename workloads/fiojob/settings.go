@@ -24,7 +24,7 @@ type Settings struct {
 	ETAInterval    time.Duration
 	StatusInterval time.Duration // 0: no reports while running
 	BandwidthLog   workloads.LogFile
-	IdleProfile    string // "", system, percpu, calibrate
+	IdleProfile    string // "", system, percpu
 
 	Explain bool     // --explain: count in a pass of its own where requests go
 	NoIdle  bool     // --no-idle: keep the CPUs awake
@@ -90,7 +90,7 @@ func switches() []Option {
 			Help: "write a log of the bandwidth of all jobs together",
 		},
 		{
-			Name: "idle-prof", Kind: enum{words: words("system", "percpu", "calibrate"), set: func(d *draft, w, _ string) error { d.settings.IdleProfile = w; return nil }},
+			Name: "idle-prof", Kind: enum{words: words("system", "percpu"), set: func(d *draft, w, _ string) error { d.settings.IdleProfile = w; return nil }},
 			Help: "report how idle the CPUs were",
 		},
 		{
