@@ -54,42 +54,74 @@ func (w *worker) beginLogs() {
 	w.logging.recorder.Begin(w.clock.At(w.timing.measureAt))
 }
 
-// log records what was reaped in the logs: each I/O, or runs of those that travelled in one batch. The ramp,
-// syncs and what failed are not logged; of a transfer that came back short, only the end is.
+// log records what was reaped in the logs. The ramp, syncs and what failed are not logged; a transfer that came
+// back short is logged when the rest has.
 func (w *worker) log(done []engine.Completion, complete int64) {
-	l := w.logging
-	if w.timing.ramping {
-		return
+	switch {
+	case w.timing.ramping:
+	case w.logging.perIO:
+		w.logEach(done, complete)
+	default:
+		w.logRuns(done, complete)
 	}
-	var run fiolog.IO
+}
+
+// logEach records every I/O.
+func (w *worker) logEach(done []engine.Completion, complete int64) {
+	l := w.logging
+	for i := range done {
+		s := &w.slots[done[i].Slot]
+		if !s.logs(done[i].Result) {
+			continue
+		}
+		l.recorder.Add(&fiolog.IO{
+			EndNS: complete - l.from, IssueNS: s.issue - l.from, SlatNS: w.slat(s), ClatNS: complete - s.issue, LatNS: complete - s.start,
+			Offset: s.req.Offset - int64(s.req.Skip), Bytes: s.req.Length + s.req.Skip, Dir: workloads.Direction(s.req.Op),
+		})
+	}
+}
+
+// logRuns records I/Os that travelled in one batch together, since no log tells them apart.
+func (w *worker) logRuns(done []engine.Completion, complete int64) {
+	var last *slot // of the run
 	var n, bytes int64
 	for i := range done {
 		s := &w.slots[done[i].Slot]
-		if done[i].Result != int32(s.req.Length) || s.req.Op > engine.OpTrim {
+		if !s.logs(done[i].Result) {
 			continue
 		}
-		io := fiolog.IO{
-			EndNS: complete - l.from, IssueNS: s.issue - l.from, SlatNS: s.issue - s.start, ClatNS: complete - s.issue, LatNS: complete - s.start,
-			Offset: s.req.Offset - int64(s.req.Skip), Bytes: s.req.Length + s.req.Skip, Dir: workloads.Direction(s.req.Op),
-		}
-		if w.sync {
-			io.SlatNS = -1
-		}
-		if l.perIO {
-			l.recorder.Add(&io)
-			continue
-		}
-		if n > 0 && (io.IssueNS != run.IssueNS || io.LatNS != run.LatNS || io.Dir != run.Dir) {
-			l.recorder.AddRun(&run, n, bytes)
+		if n > 0 && (s.start != last.start || s.req.Op != last.req.Op) {
+			w.logRun(last, complete, n, bytes)
 			n, bytes = 0, 0
 		}
-		run = io
+		last = s
 		n++
-		bytes += int64(io.Bytes)
+		bytes += int64(s.req.Length + s.req.Skip)
 	}
 	if n > 0 {
-		l.recorder.AddRun(&run, n, bytes)
+		w.logRun(last, complete, n, bytes)
 	}
+}
+
+// logRun records n I/Os of so many bytes, of which s is the last.
+func (w *worker) logRun(s *slot, complete, n, bytes int64) {
+	w.logging.recorder.AddRun(fiolog.Run{
+		EndNS: complete - w.logging.from, SlatNS: w.slat(s), ClatNS: complete - s.issue, LatNS: complete - s.start,
+		IOs: n, Bytes: bytes, LastBytes: s.req.Length + s.req.Skip, Dir: workloads.Direction(s.req.Op),
+	})
+}
+
+// slat is the I/O's submission latency, negative where the engine has none.
+func (w *worker) slat(s *slot) int64 {
+	if w.sync {
+		return -1
+	}
+	return s.issue - s.start
+}
+
+// logs says whether an I/O with this result is logged.
+func (s *slot) logs(result int32) bool {
+	return result == int32(s.req.Length) && s.req.Op <= engine.OpTrim
 }
 
 // closeLogs ends the logs of the workers that came back: what they still hold is written, the last partial

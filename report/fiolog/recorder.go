@@ -133,7 +133,10 @@ func (r *Recorder) PerIO() bool { return r.perIO }
 // Add records a finished I/O. Those of a worker come in the order of their ends. It allocates nothing, and
 // waits only when all batches wait to be written.
 func (r *Recorder) Add(io *IO) {
-	r.AddRun(io, 1, int64(io.Bytes))
+	r.AddRun(Run{
+		EndNS: io.EndNS, SlatNS: io.SlatNS, ClatNS: io.ClatNS, LatNS: io.LatNS, IOs: 1, Bytes: int64(io.Bytes),
+		LastBytes: io.Bytes, Dir: io.Dir,
+	})
 	if r.perIO {
 		r.current.ios = append(r.current.ios, *io)
 		if len(r.current.ios) == batchIOs {
@@ -142,29 +145,37 @@ func (r *Recorder) Add(io *IO) {
 	}
 }
 
-// AddRun records n I/Os of one direction, of so many bytes together, that started, were issued and ended at
-// the same times, as those of a batch do; io is the last of them. It gives no lines for each I/O.
-func (r *Recorder) AddRun(io *IO, n, bytes int64) {
-	if io.EndNS >= r.turnNS {
-		r.turn(io.EndNS)
+// Run is I/Os of one direction that started, were issued and ended at the same times, as those of a batch do.
+// Its fields fit in registers.
+type Run struct {
+	EndNS, SlatNS, ClatNS, LatNS int64 // of each, as in [IO]
+	IOs, Bytes                   int64 // of all
+	LastBytes                    uint32
+	Dir                          workloads.Direction
+}
+
+// AddRun records I/Os together where no log tells them apart: it gives no lines for each.
+func (r *Recorder) AddRun(run Run) {
+	if run.EndNS >= r.turnNS {
+		r.turn(run.EndNS)
 	}
 	if r.averaging {
-		s := &r.window.dirs[io.Dir]
-		s.ios += n
-		s.bytes += bytes
-		s.slat += n * io.SlatNS
-		s.clat += n * io.ClatNS
-		s.lat += n * io.LatNS
+		s := &r.window.dirs[run.Dir]
+		s.ios += run.IOs
+		s.bytes += run.Bytes
+		s.slat += run.IOs * run.SlatNS
+		s.clat += run.IOs * run.ClatNS
+		s.lat += run.IOs * run.LatNS
 		if r.maxima {
-			s.mostS = max(s.mostS, io.SlatNS)
-			s.mostC = max(s.mostC, io.ClatNS)
-			s.most = max(s.most, io.LatNS)
+			s.mostS = max(s.mostS, run.SlatNS)
+			s.mostC = max(s.mostC, run.ClatNS)
+			s.most = max(s.most, run.LatNS)
 		}
 	}
-	if h := r.hists[io.Dir]; h != nil {
-		h.bins[fio.BinOf(io.ClatNS)] += uint32(n)
-		h.n += n
-		h.bytes = io.Bytes
+	if h := r.hists[run.Dir]; h != nil {
+		h.bins[fio.BinOf(run.ClatNS)] += uint32(run.IOs)
+		h.n += run.IOs
+		h.bytes = run.LastBytes
 	}
 }
 
