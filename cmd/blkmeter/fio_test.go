@@ -517,3 +517,54 @@ func TestCalledFio(t *testing.T) {
 		}
 	}
 }
+
+// Whatever happens, stdout and the file of --output hold one valid document or nothing; the words go to
+// stderr.
+func TestNothingButDocuments(t *testing.T) {
+	testlab.Require(t, "loop")
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: 8 << 20, DirectIO: true})
+	if err := os.Truncate(dev.Backing, 4<<20); err != nil { // reads behind it fail
+		t.Fatal(err)
+	}
+	read := []string{"--name=a", "--filename=" + dev.Path, "--rw=read", "--bs=64k", "--direct=1", "--ioengine=psync"}
+	for name, c := range map[string]struct {
+		args  []string
+		error int // in the document; -1: there is none
+		exit  int
+	}{
+		"done":           {[]string{"--name=a", "--ioengine=null", "--size=1m"}, 0, 0},
+		"EIO":            {read, int(syscall.EIO), 1},
+		"tolerated EIO":  {append(read, "--continue_on_error=all"), int(syscall.EIO), 0},
+		"refused":        {[]string{"--name=a", "--filename=" + dev.Path, "--rw=write", "--bs=4k"}, -1, 1},
+		"bad option":     {[]string{"--name=a", "--no_such_option=1"}, -1, 1},
+		"bad value":      {[]string{"--name=a", "--bs=many"}, -1, 1},
+		"no target":      {[]string{"--name=a", "--filename=no/such/file", "--rw=read"}, -1, 1},
+		"log that fails": {[]string{"--name=a", "--ioengine=null", "--size=1m", "--write_bw_log=no/such/dir/x"}, -1, 1},
+		"bandwidth log":  {[]string{"--bandwidth-log=no/such/dir/x", "--name=a", "--ioengine=null", "--size=1m"}, -1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			stdout, stderr, exit := asFio(t, dir, append([]string{"--output-format=json"}, c.args...)...)
+			_, words, again := asFio(t, dir, append([]string{"--output-format=json", "--output=F"}, c.args...)...)
+			file, err := os.ReadFile(filepath.Join(dir, "F"))
+			if exit != c.exit || again != c.exit {
+				t.Errorf("exit codes %d and %d, want %d; stderr: %s%s", exit, again, c.exit, stderr, words)
+			}
+			if c.exit != 0 && !strings.Contains(stderr, "blkmeter: ") {
+				t.Errorf("stderr %q", stderr)
+			}
+			if c.error < 0 {
+				if stdout != "" || !errors.Is(err, os.ErrNotExist) {
+					t.Errorf("stdout %q, the file %q, %v", stdout, file, err)
+				}
+				return
+			}
+			for _, text := range []string{stdout, string(file)} {
+				docs := documentsIn(t, text)
+				if len(docs) != 1 || len(docs[0].Jobs) != 1 || docs[0].Jobs[0].Error != c.error {
+					t.Errorf("want one job with error %d in\n%s", c.error, text)
+				}
+			}
+		})
+	}
+}
