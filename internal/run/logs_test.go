@@ -278,6 +278,26 @@ func TestInterimResults(t *testing.T) {
 	}
 }
 
+// Windowed logs cost the loop less than 5 ns per I/O, and a worker that logs the latencies of every I/O still
+// does more than a million per second, with a line in each of three files for every one. Other load on the
+// machine makes it slower, never faster, so that it may try again.
+func TestLogsAreCheap(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector makes everything slower")
+	}
+	var cost, each float64
+	for range 20 {
+		plain, logged := loggedLoop(t, 32, func(l *workloads.Logs) { l.Average, l.Hist = 100*time.Millisecond, workloads.LogFile{} }, 5)
+		_, each = loggedLoop(t, 32, func(l *workloads.Logs) {
+			l.BW, l.IOPS, l.Hist = workloads.LogFile{}, workloads.LogFile{}, workloads.LogFile{}
+		}, 5)
+		if cost = logged - plain; cost < 5 && each < 1000 {
+			return
+		}
+	}
+	t.Errorf("windowed logs cost %.1f ns per I/O; with every I/O logged one takes %.0f ns", cost, each)
+}
+
 // What logging costs the loop, as the difference of the fastest slices with and without it; a batch of a
 // worker's log is on its way to the disk meanwhile.
 func BenchmarkLoggedLoop(b *testing.B) {

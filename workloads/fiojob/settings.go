@@ -140,7 +140,7 @@ func switches() []Option {
 		{Name: "trigger-file", Kind: text{form: "FILE"}, Help: "end the run when this file appears", Effect: Refused, Why: "send SIGINT to end a run early"},
 		{Name: "trigger-timeout", Kind: text{form: "SECONDS"}, Help: "end the run after this time", Effect: Refused, Why: "use runtime="},
 		{Name: "trigger-remote", Kind: text{form: "COMMAND"}, Help: "run a command on the other host", Effect: Refused, Why: network},
-		{Name: "inflate-log", Kind: text{form: "FILE"}, Help: "print a compressed log", Effect: Refused, Why: "blkmeter writes no compressed logs"},
+		{Name: "inflate-log", Kind: text{form: "FILE"}, Help: "print a compressed log", Effect: Refused, Why: "compressed logs are gzip files: zcat prints them"},
 		{Name: "crctest", Kind: optionalText{"KIND", nil}, Help: "time checksums", Effect: Refused, Why: "go test -bench does that for blkmeter"},
 		{Name: "cpuclock-test", Kind: switchKind{}, Help: "test the CPU's clock", Effect: Refused, Why: "blkmeter uses the kernel's clock"},
 		{Name: "merge-blktrace-only", Kind: switchKind{}, Help: "merge traces and stop", Effect: Refused, Why: "blkmeter does not merge traces"},
