@@ -36,6 +36,7 @@ type Result struct {
 	IntervalNS int64               `json:"interval_ns"` // length of the windows of every series
 	Samples    []Sample            `json:"samples"`     // what went on around the workers, once a second
 	Explain    *Explain            `json:"explain"`     // what the explain pass proved; null without one
+	Idle       *Idle               `json:"cpu_idle"`    // how idle the machine's CPUs were; null unless asked for
 }
 
 // Status is what became of a run.
@@ -45,6 +46,7 @@ const (
 	StatusDone        Status = "done"        // every job finished its work
 	StatusFailed      Status = "failed"      // an error ended at least one job; the figures are partial
 	StatusInterrupted Status = "interrupted" // a signal ended the run; the figures are partial
+	StatusRunning     Status = "running"     // the run goes on; the figures are those so far
 )
 
 // Error is a failure as told to a user: a code in capitals, a sentence, and what to do about it.
@@ -82,6 +84,19 @@ type Host struct {
 	UringDisabled  int         `json:"uring_disabled"` // kernel.io_uring_disabled; -1 when the kernel has no such switch
 	MemlockBytes   int64       `json:"memlock_bytes"`  // RLIMIT_MEMLOCK, -1 unlimited
 	OpenFilesLimit int64       `json:"open_files_limit"`
+}
+
+// Idle is the share of the run's time in which CPUs had nothing to do or waited for I/O, as the kernel counts
+// it in ticks (/proc/stat).
+type Idle struct {
+	Percent float64   `json:"percent"` // mean over the CPUs
+	CPUs    []CPUIdle `json:"cpus"`    // each CPU; empty when only the mean was asked for
+}
+
+// CPUIdle is one CPU's share.
+type CPUIdle struct {
+	CPU     int     `json:"cpu"`
+	Percent float64 `json:"percent"`
 }
 
 // Clock says how latencies were stamped.

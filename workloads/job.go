@@ -307,7 +307,6 @@ func DefaultJob() Job {
 		Logs:   Logs{Window: "avg", PerJob: true},
 		Stats: Stats{
 			ClatPercentiles: true, Percentiles: DefaultPercentiles(), DiskUtil: true,
-			BWWindow: 500 * time.Millisecond, IOPSWindow: 500 * time.Millisecond,
 			SignificantDigits: 4, KBBase: 1024, Unified: "none",
 		},
 		Zones:       Zones{Mode: "none"},

@@ -44,8 +44,7 @@ type Logs struct {
 	Offset              bool // log the offset of each I/O
 	Prio                bool
 	IssueTime           bool
-	AlternateEpoch      bool // time stamps of AlternateClock instead of the time since the start
-	AlternateClock      int  // a clock id of clock_gettime(2)
+	AlternateEpoch      bool // the time since 1970 instead of the time since the start
 	CompressBytes       int64
 	StoreCompressed     bool
 }
@@ -66,16 +65,11 @@ type Stats struct {
 	DisableLat        bool
 	DisableClat       bool
 	DisableSlat       bool
-	DisableBW         bool
-	ReducedClock      bool // gtod_reduce
-	BWWindow          time.Duration
-	IOPSWindow        time.Duration
 	SignificantDigits int
 	KBBase            int
 	UnitBase          int    // 8 bytes, 1 bits, 0 automatic
 	Unified           string // none, mixed, both
 	DiskUtil          bool
-	BlockErrors       bool
 }
 
 // Zones is fio's zonemode family for targets without zones of their own.

@@ -14,6 +14,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/blkmeter/blkmeter/internal/units"
 	"github.com/blkmeter/blkmeter/workloads"
+	"github.com/blkmeter/blkmeter/workloads/fiojob"
 	"github.com/spf13/cobra"
 )
 
@@ -127,7 +128,7 @@ func (a *app) attachLoop(ctx context.Context, o loopOptions) (*blk.Loop, func() 
 			fmt.Fprintf(a.stderr, "blkmeter: %s; --dir=DIR chooses another\n", note)
 		}
 	}
-	status := newProgress(a.stderr, a.env, "auto")
+	status := newProgress(a.stderr, a.env, &fiojob.Settings{})
 	status.say(fmt.Sprintf("filling a loop device of %s in %s", units.Bytes(size), dir))
 	file, err := target.Scratch(ctx, dir, size, true)
 	status.clear()

@@ -37,12 +37,15 @@ func bindJobOptions(cmd *cobra.Command) {
 	}
 }
 
-// answer does what a command line asks for instead of a run: help, a description of options or engines, the
+// answer does what a command line asks for instead of a run: help, the version, a description of options or engines, the
 // jobs as a command line of program, or nothing but reading them. done is false when it asks for none of it.
 func (a *app) answer(cmd *cobra.Command, s *fiojob.Settings, program string) (done bool, err error) {
 	switch {
 	case s.Help:
 		return true, cmd.Help()
+	case s.Version:
+		_, err := fmt.Fprintln(a.stdout, "blkmeter", tool().Version)
+		return true, err
 	case s.CmdHelp != nil:
 		return true, fiojob.WriteCmdHelp(a.stdout, *s.CmdHelp)
 	case s.EngHelp != nil:

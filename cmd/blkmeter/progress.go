@@ -9,24 +9,32 @@ import (
 
 	"github.com/blkmeter/blkmeter/internal/run"
 	"github.com/blkmeter/blkmeter/internal/units"
+	"github.com/blkmeter/blkmeter/workloads/fiojob"
 	"golang.org/x/term"
 )
 
-// progress is the one line on a terminal that tells how a run is going. Off a terminal it is silent.
+// progress is the one line on a terminal that tells how a run is going. Off a terminal it is silent, unless
+// it is asked for: then each state is a line.
 type progress struct {
-	w     io.Writer
-	width func() int // 0 off a terminal
-	drawn bool
+	w       io.Writer
+	width   func() int    // 0: silent
+	lines   bool          // each state is a line of its own
+	every   time.Duration // shortest time between two states
+	newline time.Duration // after this time a state is left standing; 0: never
+	now     func() time.Time
+	drawnAt time.Time // of the last state
+	stoodAt time.Time // of the last one that was left standing
+	drawn   bool
 }
 
-// newProgress returns the line for stderr; eta is fio's --eta: auto, always or never.
-func newProgress(stderr io.Writer, env func(string) string, eta string) *progress {
-	p := &progress{w: stderr, width: func() int { return 0 }}
-	if eta == "always" {
-		p.width = func() int { return 80 }
-	}
+// newProgress returns the line for stderr, as --eta, --eta-interval and --eta-newline ask for it.
+func newProgress(stderr io.Writer, env func(string) string, s *fiojob.Settings) *progress {
+	p := &progress{w: stderr, width: func() int { return 0 }, every: s.ETAInterval, newline: s.ETANewline, now: time.Now}
+	p.stoodAt = p.now()
 	f, ok := stderr.(*os.File)
-	if ok && eta != "never" && term.IsTerminal(int(f.Fd())) && env("TERM") != "dumb" {
+	switch {
+	case s.ETA == "never":
+	case ok && term.IsTerminal(int(f.Fd())) && env("TERM") != "dumb":
 		p.width = func() int {
 			w, _, err := term.GetSize(int(f.Fd()))
 			if err != nil || w <= 0 {
@@ -34,6 +42,9 @@ func newProgress(stderr io.Writer, env func(string) string, eta string) *progres
 			}
 			return w
 		}
+	case s.ETA == "always":
+		p.width = func() int { return 120 }
+		p.lines, p.every = true, max(p.every, time.Second)
 	}
 	return p
 }
@@ -60,14 +71,24 @@ func (p *progress) show(s run.Progress) {
 
 func (p *progress) draw(line string) {
 	width := p.width()
-	if width == 0 {
+	now := p.now()
+	if width == 0 || now.Sub(p.drawnAt) < p.every {
 		return
 	}
+	p.drawnAt = now
 	if r := []rune(line); len(r) >= width {
 		line = string(r[:width-1])
 	}
+	if p.lines {
+		fmt.Fprintln(p.w, line)
+		return
+	}
 	fmt.Fprintf(p.w, "\r\x1b[K%s", line)
 	p.drawn = true
+	if p.newline > 0 && now.Sub(p.stoodAt) >= p.newline {
+		fmt.Fprintln(p.w)
+		p.stoodAt, p.drawn = now, false
+	}
 }
 
 // clear takes the line away before anything else is written.

@@ -1,9 +1,10 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -14,7 +15,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/run"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/report/fio"
-	"github.com/blkmeter/blkmeter/report/text"
+	"github.com/blkmeter/blkmeter/report/fiolog"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/fiojob"
 	"github.com/blkmeter/blkmeter/workloads/preset"
@@ -29,6 +30,8 @@ func newRunCommand(a *app) *cobra.Command {
 it measures a scratch file of its own and removes it.
 
 Reading a device needs nothing; writing to what exists needs --destroy=NAME.
+
+SIGUSR1 prints the figures so far, and the run goes on.
 
 Exit status: 0 done, 1 usage or configuration, 2 target refused, 3 I/O error,
 4 verification mismatch, 5 a rate or latency was missed, 7 the system lacks something, 130 interrupted.`,
@@ -76,25 +79,24 @@ func (a *app) runFio(cmd *cobra.Command, args []string) error {
 	o := a.parseOptions()
 	o.Fio = true
 	plan, settings, err := fiojob.ParseArgs(args, o)
-	if err != nil {
-		return err
-	}
 	switch {
+	case err != nil:
+		return err
 	case settings.Version:
 		_, err := fmt.Fprintln(a.stdout, fio.DefaultOptions().Version)
 		return err
-	case settings.CmdHelp != nil:
-		return fiojob.WriteCmdHelp(a.stdout, *settings.CmdHelp)
-	case settings.EngHelp != nil:
-		return fiojob.WriteEngHelp(a.stdout, *settings.EngHelp)
-	case len(plan.Jobs) == 0 && !settings.Help:
+	}
+	if done, err := a.answer(cmd, settings, "fio"); done || err != nil {
+		return err
+	}
+	if len(plan.Jobs) == 0 {
 		cmd.SetOut(a.stderr)
 		return errors.Join(cmd.Help(), &toldError{fault.ExitUsage})
 	}
 	if len(settings.Formats) == 0 {
 		settings.Formats = []string{"normal"}
 	}
-	return a.runPlan(cmd, plan, settings, true)
+	return a.runPlan(cmd.Context(), plan, settings, true)
 }
 
 // runJobs is the run command.
@@ -103,30 +105,30 @@ func (a *app) runJobs(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if done, err := a.answer(cmd, settings, "blkmeter run"); done || err != nil {
+		return err
+	}
 	if len(plan.Jobs) == 0 {
 		plan = preset.Main()
 	}
 	if a.loop != "" {
 		lendLoop(plan, a.loop)
 	}
-	if len(settings.Formats) == 0 {
+	switch {
+	case len(settings.Formats) == 0 && settings.AppendTerse:
+		settings.Formats = []string{"normal"}
+	case len(settings.Formats) == 0:
 		settings.Formats = []string{"text"}
 	}
-	return a.runPlan(cmd, plan, settings, false)
+	return a.runPlan(cmd.Context(), plan, settings, false)
 }
 
-// runPlan does what was parsed.
-func (a *app) runPlan(cmd *cobra.Command, plan *workloads.Plan, settings *fiojob.Settings, asFio bool) error {
-	switch {
-	case settings.Help:
-		return cmd.Help()
-	case settings.ShowCommand:
-		_, err := fmt.Fprintln(a.stdout, strings.Join(settings.Command, " "))
-		return err
-	case settings.ParseOnly:
-		return nil
+// runPlan runs what was parsed and writes its documents.
+func (a *app) runPlan(ctx context.Context, plan *workloads.Plan, settings *fiojob.Settings, asFio bool) error {
+	if settings.AppendTerse && !slices.Contains(settings.Formats, "terse") {
+		settings.Formats = append(settings.Formats, "terse")
 	}
-	write, err := a.writer(settings, asFio)
+	out, err := a.newDocuments(settings, asFio)
 	if err != nil {
 		return err
 	}
@@ -138,17 +140,32 @@ func (a *app) runPlan(cmd *cobra.Command, plan *workloads.Plan, settings *fiojob
 		}
 		set = append(set, s)
 	}
-	status := newProgress(a.stderr, a.env, settings.ETA)
-	result, err := run.Run(cmd.Context(), plan, run.Options{
+	var bandwidth *fiolog.Aggregate
+	if log := settings.BandwidthLog; log.Want {
+		if bandwidth, err = fiolog.OpenAggregate(cmp.Or(log.Prefix, "agg"), fiolog.Create); err != nil {
+			return err
+		}
+	}
+	soFar := startInterim(settings.StatusInterval, out)
+	status := newProgress(a.stderr, a.env, settings)
+	result, err := run.Run(ctx, plan, run.Options{
 		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show, Overwrite: asFio,
-		Explain: settings.Explain, NoIdle: settings.NoIdle, Set: set,
-		DumpDir: settings.AuxPath,
+		Explain: settings.Explain, IdleCPUs: run.IdleCPUs(settings.IdleProfile), Ask: soFar.ask, Interim: soFar.take,
+		NoIdle: settings.NoIdle, Set: set, DumpDir: settings.AuxPath,
 	})
 	status.clear()
-	if err != nil {
-		return err
+	if e := soFar.end(); err == nil {
+		err = e
 	}
-	if err := a.deliver(result, settings.Output, write); err != nil {
+	if err == nil {
+		err = out.add(result, 0)
+	}
+	if bandwidth != nil {
+		if e := bandwidth.Close(result); err == nil {
+			err = e
+		}
+	}
+	if err != nil {
 		return err
 	}
 	if settings.Formats[0] != "text" || settings.Output != "" {
@@ -164,41 +181,6 @@ func (a *app) runPlan(cmd *cobra.Command, plan *workloads.Plan, settings *fiojob
 		return &toldError{result.ExitCode}
 	}
 	return nil
-}
-
-// writer returns what renders a Result in the formats asked for. json alone is the Result itself; in fio's
-// clothes, or in a list with fio's other formats, it is fio's.
-func (a *app) writer(settings *fiojob.Settings, asFio bool) (func(io.Writer, *report.Result) error, error) {
-	names := settings.Formats
-	switch {
-	case len(names) == 1 && names[0] == "text":
-		o := a.textOptions(settings.Output)
-		return func(w io.Writer, r *report.Result) error { return text.Write(w, r, o) }, nil
-	case len(names) == 1 && names[0] == "json" && !asFio:
-		return report.Write, nil
-	case slices.Contains(names, "text"):
-		return nil, fault.Usage("OUTPUT_FORMAT", "ask for text alone, or for fio's formats", "output format text does not go with others")
-	}
-	formats, err := fio.ParseFormat(strings.Join(names, ","))
-	if err != nil {
-		return nil, err
-	}
-	return func(w io.Writer, r *report.Result) error {
-		o := fio.OptionsOf(r)
-		o.TerseVersion, o.Banner = settings.TerseVersion, true
-		return fio.Write(w, r, formats, o)
-	}, nil
-}
-
-// deliver writes the Result to the file or to stdout.
-func (a *app) deliver(r *report.Result, path string, write func(io.Writer, *report.Result) error) error {
-	if path == "" || path == "-" {
-		if err := write(a.stdout, r); err != nil {
-			return fault.Wrap(err, fault.ExitIO, "OUTPUT", "", "cannot write the Result to stdout")
-		}
-		return nil
-	}
-	return report.SaveFile(path, func(w io.Writer) error { return write(w, r) })
 }
 
 // warn prints a warning for a person.

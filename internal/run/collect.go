@@ -3,6 +3,7 @@ package run
 import (
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/internal/hist"
+	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
 )
@@ -16,6 +17,8 @@ type totals struct {
 	rampBytes             [5]uint64
 	arrivals, late        uint64
 	iops, bw              [3][]float64 // per whole window, by direction
+	from, to              int64        // what the windows so far span, ns of the run's clock
+	usage                 cpu.Usage    // over them
 }
 
 type opTotals struct {
@@ -77,6 +80,10 @@ func (t *totals) add(w *window) {
 			}
 		}
 	}
+	if t.to == 0 {
+		t.from = w.start
+	}
+	t.to, t.usage = w.end, w.usage
 	t.arrivals += w.arrivals
 	t.late += w.late
 	addCounts(t.depth, w.depth)

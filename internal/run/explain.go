@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/blkmeter/blkmeter/internal/device"
@@ -47,16 +48,16 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 	again := &conductor{
 		o: c.o, clock: c.clock, topo: c.topo, result: &report.Result{}, targets: c.targets, filled: c.filled, asked: c.asked, scratch: c.scratch,
 	}
-	again.o.Progress = nil
+	again.o.Progress, again.o.Ask = nil, nil
 	for _, j := range jobs {
 		spec := *j.spec
 		spec.RampTime, spec.StartDelay.Min, spec.StartDelay.Max = 0, 0, 0
 		if spec.Runtime == 0 || spec.Runtime > explainTime {
 			spec.Runtime = explainTime
 		}
-		copied := &jobRun{spec: &spec, index: j.index, stage: j.stage, group: j.group, choice: j.choice, seed: j.seed, ignored: j.ignored}
+		copied := &jobRun{spec: &spec, stop: new(atomic.Bool), index: j.index, stage: j.stage, group: j.group, choice: j.choice, seed: j.seed, ignored: j.ignored}
 		for i, w := range j.workers {
-			fresh := &worker{clock: again.clock, job: copied, index: i, stop: &copied.stop, targets: w.targets, place: w.place}
+			fresh := &worker{clock: again.clock, job: copied, index: i, stop: copied.stop, targets: w.targets, place: w.place}
 			if err := again.assign(ctx, copied, fresh, i); err != nil {
 				return explain.Counts{}, explain.Stage{}, err
 			}

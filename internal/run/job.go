@@ -20,6 +20,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/report/fiolog"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/content"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
@@ -44,11 +45,12 @@ type jobRun struct {
 	shared    *shared.Queue // with a single queue for all workers
 
 	// Its course, in the hands of the conductor.
-	stop    atomic.Bool   // its workers are to end
+	stop    *atomic.Bool  // its workers are to end
 	halt    chan struct{} // closed with it, for those that wait
 	start   chan int64    // tells each worker its start, or is closed
 	begun   bool          // start has been used
 	running int           // workers that have not ended
+	logs    *fiolog.Set   // nil without
 }
 
 func (j *jobRun) decide(what, chosen, why string) {
@@ -102,7 +104,7 @@ func arrange(jobs []workloads.Job) []*jobRun {
 		if i > 0 && (j.Stonewall || j.NewGroup) {
 			group++
 		}
-		runs[i] = &jobRun{spec: j, index: i, stage: stage, group: group}
+		runs[i] = &jobRun{spec: j, index: i, stage: stage, group: group, stop: new(atomic.Bool)}
 	}
 	return runs
 }
@@ -110,7 +112,7 @@ func arrange(jobs []workloads.Job) []*jobRun {
 // open opens the job's targets, in every clone's order, and says what each clone works on.
 func (c *conductor) open(ctx context.Context, j *jobRun) error {
 	for clone := range j.spec.NumJobs {
-		w := &worker{clock: c.clock, job: j, index: clone, stop: &j.stop}
+		w := &worker{clock: c.clock, job: j, index: clone, stop: j.stop}
 		targets, err := c.openClone(ctx, j, clone)
 		if err != nil {
 			return err

@@ -103,6 +103,9 @@ func (c *conductor) readCounters() {
 		}
 	}
 	c.countedAt = c.clock.Now()
+	if c.o.IdleCPUs != "" {
+		c.idleFrom = device.ReadCPUTimes(c.o.Root)
+	}
 }
 
 // reportJob adds a finished job to the Result.
@@ -135,6 +138,9 @@ func (c *conductor) reportJob(j *jobRun, startedAt int64) {
 		c.warn("MERGE", fmt.Sprintf("job %s: %v", s.Name, err), "")
 	}
 	out.Stats = stats
+	if len(out.Workers) == 0 {
+		out.Error = c.result.Error // what kept the job from starting
+	}
 	if s.SharedQueue {
 		out.Fairness = fairness(j)
 	}
@@ -266,7 +272,11 @@ func (c *conductor) finish(ctx context.Context, startedAt int64) {
 	c.result.EndedAt = c.clock.At(now)
 	c.result.ElapsedNS = now - startedAt
 	c.result.Clock.DriftPPM = c.clock.DriftPPM()
-	c.compareWithKernel()
+	c.readKernel()
+	for i := range c.result.Targets {
+		c.mismatch(&c.result.Targets[i])
+	}
+	c.readIdle()
 	if c.result.Collector.Cycles > 0 {
 		c.warn("COLLECTOR", fmt.Sprintf("Go's collector ran %d times inside measured windows", c.result.Collector.Cycles), "report this with the command line: the loop allocates nothing")
 	}
@@ -277,8 +287,8 @@ func (c *conductor) finish(ctx context.Context, startedAt int64) {
 	}
 }
 
-// compareWithKernel sets the kernel's own counters beside ours.
-func (c *conductor) compareWithKernel() {
+// readKernel sets the kernel's own counters since the start beside ours.
+func (c *conductor) readKernel() {
 	for i := range c.result.Targets {
 		r := &c.result.Targets[i]
 		devT := blk.DevT{Major: r.Major, Minor: r.Minor}
@@ -297,13 +307,16 @@ func (c *conductor) compareWithKernel() {
 			TrimIOs: d.DiscardIOs, TrimBytes: d.DiscardBytes, FlushIOs: d.FlushIOs, InQueueMS: d.InQueueMS, IOTicksMS: d.IOTicksMS,
 			WindowNS: c.clock.Now() - c.countedAt,
 		}
-		c.mismatch(r, devT, d)
 	}
 }
 
 // mismatch warns when the kernel counted fewer bytes at the device than workers transferred, or, on a device
 // that nobody else should use, more.
-func (c *conductor) mismatch(r *report.Target, devT blk.DevT, d device.Counters) {
+func (c *conductor) mismatch(r *report.Target) {
+	if r.Kernel == nil {
+		return
+	}
+	devT := blk.DevT{Major: r.Major, Minor: r.Minor}
 	var ours [3]float64
 	for _, j := range c.jobs {
 		for i, w := range j.workers {
@@ -319,7 +332,7 @@ func (c *conductor) mismatch(r *report.Target, devT blk.DevT, d device.Counters)
 			}
 		}
 	}
-	for dir, kernel := range []int64{d.ReadBytes, d.WriteBytes} {
+	for dir, kernel := range []int64{r.Kernel.ReadBytes, r.Kernel.WriteBytes} {
 		word := workloads.Direction(dir).String()
 		switch k := float64(kernel); {
 		case ours[dir] == 0:

@@ -45,6 +45,13 @@ type Options struct {
 	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
 	Set       []device.Setting    // changes to the queues of the targets' disks, for the run
 	NoIdle    bool                // keep the CPUs awake meanwhile
+	IdleCPUs  IdleCPUs            // whether to tell how idle the CPUs were
+
+	// Each receive from Ask while workers run has Interim called with the Result of what was done until about
+	// the last window's end, with [report.StatusRunning], and with the time left, negative when that is not
+	// known. Interim must not block: it holds up the taking of windows. Both nil: never.
+	Ask     <-chan struct{}
+	Interim func(soFar *report.Result, left time.Duration)
 }
 
 // Progress is the state of a run that is going on.
@@ -74,6 +81,8 @@ type conductor struct {
 	halted    bool // no further stage is to run
 	before    map[blk.DevT]device.Counters
 	countedAt int64 // when, ns of the clock
+	started   int64 // of the first job, ns of the clock
+	idleFrom  []device.CPUTimes
 }
 
 // Run does what the plan says and returns what happened. The Result is nil only when nothing was started:
@@ -122,6 +131,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 		}
 		defer restore()
 	}
+	if err := c.openLogs(); err != nil {
+		return nil, err
+	}
 	c.describe()
 	if o.NoIdle {
 		awake, err := watch.KeepAwake(o.Root)
@@ -130,13 +142,16 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 		}
 		defer awake.Close()
 	}
-	started := c.clock.Now()
-	c.result.StartedAt = c.clock.At(started)
+	c.started = c.clock.Now()
+	c.result.StartedAt = c.clock.At(c.started)
 	c.readCounters()
-	watcher := c.watchOver(started)
-	c.measure(ctx, started)
+	watcher := c.watchOver(c.started)
+	c.measure(ctx, c.started)
 	c.watched(watcher)
-	c.finish(ctx, started)
+	c.finish(ctx, c.started)
+	for _, j := range c.jobs {
+		c.fail(c.closeLogs(j))
+	}
 	if o.Explain {
 		c.explain(ctx)
 	}
@@ -248,7 +263,7 @@ func (s *stageRun) run(ctx context.Context) {
 		s.workers = append(s.workers, j.workers...)
 	}
 	procs := runtime.GOMAXPROCS(0)
-	if need := len(s.workers) + 2; need > procs {
+	if need := len(s.workers) + 2 + s.logWriters(); need > procs {
 		// A worker that returns from a system call needs a processor of the Go scheduler at once.
 		runtime.GOMAXPROCS(need)
 		defer runtime.GOMAXPROCS(procs)
@@ -348,14 +363,14 @@ func (s *stageRun) run(ctx context.Context) {
 	s.finalWindows()
 }
 
-func (s *stageRun) fail(err error) {
-	if err == nil || s.result.Error != nil {
+func (c *conductor) fail(err error) {
+	if err == nil || c.result.Error != nil {
 		return
 	}
 	f := fault.Of(err)
-	s.result.Error = &report.Error{Code: f.Code, Sentence: err.Error(), Hint: f.Hint}
-	s.result.ExitCode = f.Exit
-	s.result.Status = report.StatusFailed
+	c.result.Error = &report.Error{Code: f.Code, Sentence: err.Error(), Hint: f.Hint}
+	c.result.ExitCode = f.Exit
+	c.result.Status = report.StatusFailed
 }
 
 // opener makes a worker's queue on the worker's thread.
@@ -462,6 +477,10 @@ func (s *stageRun) watch(ctx context.Context) {
 				}
 			}
 			s.progress(now)
+		case <-s.o.Ask:
+			s.collect()
+			now := s.clock.Now()
+			s.o.Interim(s.interim(now), s.remaining(now))
 		}
 	}
 }
@@ -537,20 +556,25 @@ func (s *stageRun) progress(now int64) {
 		return
 	}
 	p := Progress{
-		Elapsed: time.Duration(now - s.t0), Remaining: -1, IOPS: s.last.iops, BW: s.last.bw, P99NS: s.last.p99,
+		Elapsed: time.Duration(now - s.t0), Remaining: s.remaining(now), IOPS: s.last.iops, BW: s.last.bw, P99NS: s.last.p99,
 		Stage: s.number, Stages: s.stages,
-	}
-	end := int64(0)
-	for _, w := range s.workers {
-		end = max(end, w.endsAt)
-	}
-	if end > 0 {
-		p.Remaining = max(time.Duration(end-now), 0)
 	}
 	for _, j := range s.jobs {
 		p.Jobs = append(p.Jobs, j.spec.Name)
 	}
 	s.o.Progress(p)
+}
+
+// remaining is how long the stage's workers still may run, negative when one of them has no time limit.
+func (s *stageRun) remaining(now int64) time.Duration {
+	end := int64(0)
+	for _, w := range s.workers {
+		end = max(end, w.endsAt)
+	}
+	if end == 0 {
+		return -1
+	}
+	return max(time.Duration(end-now), 0)
 }
 
 // finalWindows takes what the workers had not handed over when they ended.

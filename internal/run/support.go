@@ -15,12 +15,6 @@ func unsupported(j *workloads.Job) error {
 		{j.SteadyState.Duration > 0, "steadystate"},
 		{j.Buffers.Mem == "cudamalloc", "mem=cudamalloc"},
 		{j.Zones.Mode == "zbd", "zonemode=zbd"},
-		{j.Logs.BW.Want, "write_bw_log"},
-		{j.Logs.IOPS.Want, "write_iops_log"},
-		{j.Logs.Lat.Want, "write_lat_log"},
-		{j.Logs.Hist.Want, "write_hist_log"},
-		{j.Stats.Off, "stats=0"},
-		{j.Stats.Unified != "" && j.Stats.Unified != "none" && j.Stats.Unified != "0", "unified_rw_reporting"},
 	} {
 		if o.asked {
 			return fault.New(fault.ExitEnvironment, "UNSUPPORTED", "leave it out, or run this job with fio",

@@ -46,6 +46,8 @@ type worker struct {
 	verify *verifying      // checks what is read; nil when nothing is checked
 	pacing *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
 
+	logging *logging // fio's logs; nil without
+
 	// What the loop touches once per window or never.
 	box     mailbox
 	timing  timing
@@ -253,6 +255,9 @@ func (w *worker) record(done []engine.Completion, complete int64) {
 	if w.pacing != nil {
 		w.recordResponses(done, complete)
 	}
+	if w.logging != nil {
+		w.log(done, complete)
+	}
 	var run struct {
 		start, issue int64
 		n            uint32
@@ -376,6 +381,9 @@ func (w *worker) flip(now int64) {
 	w.win.end = now
 	seen, _ := cpu.Current()
 	w.win.cpu = seen
+	if usage, err := cpu.ThreadUsage(); err == nil {
+		w.win.usage = usage.Sub(w.timing.usage)
+	}
 	if next := w.box.swap(w.win); next != nil {
 		next.start = now
 		w.win = next
@@ -488,6 +496,9 @@ func (w *worker) measure(t0 int64) {
 	if w.endsAt != 0 {
 		w.endAt = w.endsAt
 	}
+	if w.logging != nil {
+		w.beginLogs()
+	}
 	w.win.start = t0
 	w.timing.measured = t0
 	w.measureFrom()
@@ -583,9 +594,10 @@ const stuckAfter = 10 * time.Second
 
 // window is a worker's figures over one interval.
 type window struct {
-	start, end int64 // ns of the run's clock
-	ramp       bool  // not part of the measured window
-	cpu        int   // where the worker ran at the window's end
+	start, end int64     // ns of the run's clock
+	ramp       bool      // not part of the measured window
+	cpu        int       // where the worker ran at the window's end
+	usage      cpu.Usage // since the start of the measured window
 	ops        [5]opWindow
 	depth      []uint32 // by requests in flight after a submission: requests submitted
 	submits    []uint32 // by requests per submission

@@ -144,6 +144,10 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 	var entries []*entry
 	for i := range r.Jobs {
 		j := &r.Jobs[i]
+		hide := hiddenBy(r.Globals, j.Options)
+		if hide.job {
+			continue
+		}
 		workers := j.Workers
 		if len(workers) == 0 { // a Result that kept only the sums
 			workers = []report.Worker{{Stats: j.Stats}}
@@ -160,7 +164,7 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 				}
 				entries = append(entries, last)
 			}
-			if err := last.add(j, &workers[w].Stats, o); err != nil {
+			if err := last.add(j, &workers[w].Stats, o, hide); err != nil {
 				return nil, fmt.Errorf("job %q, worker %d: %w", j.Name, w, err)
 			}
 		}
@@ -178,7 +182,7 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 }
 
 // add merges one worker into the entry.
-func (e *entry) add(j *report.Job, s *report.Stats, o *Options) error {
+func (e *entry) add(j *report.Job, s *report.Stats, o *Options, hide hidden) error {
 	e.members++
 	e.options = j.Options
 	e.spec = &j.Spec
@@ -200,7 +204,7 @@ func (e *entry) add(j *report.Job, s *report.Stats, o *Options) error {
 		if stats == nil {
 			continue
 		}
-		dir, err := e.direction(stats, o)
+		dir, err := e.direction(stats, o, hide)
 		if err != nil {
 			return fmt.Errorf("%s: %w", d, err)
 		}
@@ -241,7 +245,7 @@ func (e *entry) addRates(j *report.Job, workers []report.Worker) {
 
 // direction converts one worker's statistics of a direction, and counts its completion latencies in the
 // entry's spans.
-func (e *entry) direction(s *report.DirStats, o *Options) (*direction, error) {
+func (e *entry) direction(s *report.DirStats, o *Options, hide hidden) (*direction, error) {
 	d := &direction{
 		bytes: s.Bytes, issued: s.Issued, short: s.Short,
 		bw: rateOf(s.BWRate, 1024), iops: rateOf(s.IOPSRate, 1),
@@ -249,15 +253,25 @@ func (e *entry) direction(s *report.DirStats, o *Options) (*direction, error) {
 	if s.Bytes > 0 { // fio's clock runs for a direction only when it moved something
 		d.runtimeMS = max(1, s.RuntimeNS/1e6)
 	}
-	var err error
-	if d.slat, err = latencyOf(s.Slat, o.SlatPercentiles, nil); err != nil {
-		return nil, fmt.Errorf("slat: %w", err)
-	}
-	if d.clat, err = latencyOf(s.Clat, true, e.spans.add); err != nil {
-		return nil, fmt.Errorf("clat: %w", err)
-	}
-	if d.lat, err = latencyOf(s.Lat, o.LatPercentiles, nil); err != nil {
-		return nil, fmt.Errorf("lat: %w", err)
+	for _, l := range []struct {
+		name     string
+		into     *latency
+		from     *report.Latency
+		hide     bool
+		withBins bool
+		also     func(lowestNS, count int64)
+	}{
+		{"slat", &d.slat, s.Slat, hide.slat, o.SlatPercentiles, nil},
+		{"clat", &d.clat, s.Clat, hide.clat, true, e.spans.add},
+		{"lat", &d.lat, s.Lat, hide.lat, o.LatPercentiles, nil},
+	} {
+		if l.hide {
+			continue
+		}
+		var err error
+		if *l.into, err = latencyOf(l.from, l.withBins, l.also); err != nil {
+			return nil, fmt.Errorf("%s: %w", l.name, err)
+		}
 	}
 	return d, nil
 }

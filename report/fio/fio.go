@@ -71,6 +71,7 @@ type Options struct {
 	Figures         int            // significant_figures of normal output, 1 to 10
 	KBBase          int            // kb_base: 1024 or 1000, of normal output
 	Bits            bool           // unit_base=1: normal output counts bits
+	NoDisks         bool           // disk_util=0: the kernel's counters are left out
 	Banner          bool           // normal output begins with what was about to run
 	ETA             int64          // seconds left, in the documents of a run under way
 	Location        *time.Location // of the times of day; nil for the machine's
@@ -120,6 +121,12 @@ func (o *Options) apply(options []workloads.Option) {
 			if numeric && number >= 1 && number <= 10 {
 				o.Figures = number
 			}
+		case "gtod_reduce":
+			if on {
+				o.SlatPercentiles, o.ClatPercentiles, o.LatPercentiles = false, false, false
+			}
+		case "disk_util":
+			o.NoDisks = !on
 		case "kb_base":
 			if number == 1000 || number == 1024 {
 				o.KBBase = number
@@ -137,6 +144,33 @@ func (o *Options) apply(options []workloads.Option) {
 			}
 		}
 	}
+}
+
+// hidden is what a job's options keep out of fio's formats.
+type hidden struct {
+	slat, clat, lat bool
+	job             bool // stats=0: all of it
+}
+
+// hiddenBy reads options in the order in which they were given.
+func hiddenBy(lists ...[]workloads.Option) hidden {
+	var h hidden
+	for _, o := range slices.Concat(lists...) {
+		on := o.Value != "0"
+		switch o.Name {
+		case "disable_slat":
+			h.slat = on
+		case "disable_clat":
+			h.clat = on
+		case "disable_lat":
+			h.lat = on
+		case "gtod_reduce":
+			h.slat, h.clat, h.lat = on, on, on
+		case "stats":
+			h.job = !on
+		}
+	}
+	return h
 }
 
 func parsePercentiles(list string) []float64 {
@@ -163,7 +197,10 @@ func Write(w io.Writer, r *report.Result, formats Format, o Options) error {
 	if err != nil {
 		return fmt.Errorf("render as fio: %w", err)
 	}
-	d := &document{result: r, options: &o, entries: entries, groups: groupsOf(entries), disks: disksOf(r)}
+	d := &document{result: r, options: &o, entries: entries, groups: groupsOf(entries)}
+	if !o.NoDisks {
+		d.disks = disksOf(r)
+	}
 	var out []byte
 	if formats&Normal != 0 && o.Banner {
 		out = d.banner(out)

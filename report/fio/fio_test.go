@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"flag"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -114,13 +116,14 @@ func TestOptionsOf(t *testing.T) {
 // string, would fail here.
 type (
 	typedDocument struct {
-		Version     string            `json:"fio version"`
-		Timestamp   int64             `json:"timestamp"`
-		TimestampMS int64             `json:"timestamp_ms"`
-		Time        string            `json:"time"`
-		Globals     map[string]string `json:"global options"`
-		Jobs        []typedJob        `json:"jobs"`
-		Disks       []typedDisk       `json:"disk_util"`
+		Version     string             `json:"fio version"`
+		Timestamp   int64              `json:"timestamp"`
+		TimestampMS int64              `json:"timestamp_ms"`
+		Time        string             `json:"time"`
+		Globals     map[string]string  `json:"global options"`
+		Jobs        []typedJob         `json:"jobs"`
+		Disks       []typedDisk        `json:"disk_util"`
+		Idle        map[string]float64 `json:"cpu_idleness"`
 	}
 	typedJob struct {
 		Name              string             `json:"jobname"`
@@ -391,6 +394,33 @@ func TestRatesOfTheJobStandInForItsWorkers(t *testing.T) {
 	read, want := decode(t, render(t, r, fio.JSON, nil)).Jobs[0].Read, r.Jobs[0].Read
 	if read.IOPSSamples != want.IOPSRate.N || read.IOPSMax != int64(want.IOPSRate.Max) || read.BWMin != int64(want.BWRate.Min/1024) {
 		t.Errorf("%+v, want those of %+v", read, want.IOPSRate)
+	}
+}
+
+// TestHiddenFigures: what a job's options keep out of fio's formats is zero there, as with fio.
+func TestHiddenFigures(t *testing.T) {
+	for option, left := range map[string][3]bool{ // slat, clat, lat
+		"disable_slat": {false, true, true}, "disable_clat": {true, false, true}, "disable_lat": {true, true, false}, "gtod_reduce": {},
+	} {
+		r := reporttest.Result()
+		r.Jobs[0].Options = append(r.Jobs[0].Options, workloads.Option{Name: option, Value: "1"})
+		d := decode(t, render(t, r, fio.JSONPlus, nil))
+		j := d.Jobs[0]
+		if got := [3]bool{j.Read.Slat.N > 0, j.Read.Clat.N > 0, j.Read.Lat.N > 0}; got != left {
+			t.Errorf("%s leaves slat, clat, lat %v, want %v", option, got, left)
+		}
+		if spans := slices.Max(slices.Collect(maps.Values(j.US))); (spans > 0) != left[1] {
+			t.Errorf("%s: the spans, which are clat's, hold %v %%", option, spans)
+		}
+		if (j.Read.Clat.Percentiles != nil) != left[1] || j.Read.IOs == 0 || j.Read.BWSamples == 0 || d.Jobs[1].Read.Clat.N+d.Jobs[1].Trim.Clat.N == 0 {
+			t.Errorf("%s: %+v", option, j.Read)
+		}
+	}
+	r := reporttest.Result()
+	r.Jobs[0].Options = append(r.Jobs[0].Options, workloads.Option{Name: "stats", Value: "0"}, workloads.Option{Name: "disk_util", Value: "0"})
+	d := decode(t, render(t, r, fio.JSON, nil))
+	if len(d.Jobs) != 2 || d.Jobs[0].Name == r.Jobs[0].Name || d.Disks != nil {
+		t.Errorf("%d jobs from %s on, disks %v", len(d.Jobs), d.Jobs[0].Name, d.Disks)
 	}
 }
 

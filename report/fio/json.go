@@ -116,6 +116,16 @@ func (d *document) json(out []byte, plus bool) []byte {
 				}
 			})
 		}
+		if idle := r.Idle; idle != nil {
+			p.object("cpu_idleness", func() {
+				p.float("system", idle.Percent)
+				for _, c := range idle.CPUs {
+					p.float("cpu-"+strconv.Itoa(c.CPU), c.Percent)
+				}
+				p.float("unit_mean", 0) // fio's unit of work, by which it measures; the kernel's count needs none
+				p.float("unit_stddev", 0)
+			})
+		}
 	})
 	return append(p.out, '\n')
 }

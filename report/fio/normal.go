@@ -54,6 +54,20 @@ func (d *document) normal(out []byte) []byte {
 			k.ReadIOs, k.WriteIOs, k.ReadBytes/512, k.WriteBytes/512, k.ReadMerges, k.WriteMerges, k.ReadTicksMS, k.WriteTicksMS,
 			k.InQueueMS, k.utilPercent())
 	}
+	if idle := d.result.Idle; idle != nil {
+		out = fmt.Appendf(out, "\nCPU idleness:\n  system: %3.2f%%\n", idle.Percent)
+		for i, c := range idle.CPUs {
+			before := "  percpu: "
+			if i > 0 {
+				before = ", "
+			}
+			out = fmt.Appendf(out, "%s%3.2f%%", before, c.Percent)
+		}
+		if len(idle.CPUs) > 0 {
+			out = append(out, '\n')
+		}
+		out = append(out, "  unit work: mean=0.00us, stddev=0.00\n"...)
+	}
 	return out
 }
 

@@ -57,7 +57,8 @@ type Options struct {
 	Offset     bool          // log_offset: the I/O's offset, 0 for a window
 	Priority   bool          // log_prio: the I/O's priority in full, not just whether it is real-time
 	IssueTime  bool          // log_issue_time: when it was issued, in ns since the start
-	EpochMS    int64         // added to every time; for log_unix_epoch the start in ms since 1970
+	UnixEpoch  bool          // log_unix_epoch: times are since 1970, not since the start
+	First      int           // how many workers other jobs have before the first of this one: fio numbers all together
 	Compress   bool          // log_store_compressed: gzip, in files named .log.gz
 }
 
@@ -66,11 +67,11 @@ func (o *Options) enabled(k Kind) bool {
 	return o.Prefix[k] != "" && (k != Hist || o.HistWindow > 0)
 }
 
-// name is the name of a worker's file; workers count from 0 here, and from 1 in names.
+// name is the name of a worker's file; workers count from 0 here, and those of all jobs from 1 in names.
 func (o *Options) name(k Kind, worker int) string {
 	name := o.Prefix[k] + "_" + k.suffix()
 	if !o.Shared {
-		name += fmt.Sprintf(".%d", worker+1)
+		name += fmt.Sprintf(".%d", o.First+worker+1)
 	}
 	name += ".log"
 	if o.Compress {
@@ -166,10 +167,13 @@ func newFile(name string, out io.WriteCloser, compress bool) *file {
 	return f
 }
 
-// write appends whole lines.
+// write appends whole lines. They reach the file whole, too: other jobs may append to it.
 func (f *file) write(lines []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.err == nil && f.zip == nil && len(lines) > f.buffer.Available() {
+		f.err = f.buffer.Flush()
+	}
 	switch {
 	case f.err != nil:
 	case f.zip != nil:

@@ -67,6 +67,7 @@ func write(t testing.TB, o fiolog.Options, endNS int64, ios []fiolog.IO) map[str
 		t.Fatal(err)
 	}
 	r := set.Recorder(0)
+	r.Begin(time.UnixMilli(1_795_452_768_000)) // counts only where times are since 1970
 	for i := range ios {
 		r.Add(&ios[i])
 	}
@@ -118,7 +119,7 @@ func TestLines(t *testing.T) {
 		},
 		"all fields": {
 			func(o *fiolog.Options) {
-				o.Offset, o.Priority, o.IssueTime, o.EpochMS = true, true, true, 1_795_452_768_000
+				o.Offset, o.Priority, o.IssueTime, o.UnixEpoch = true, true, true, true
 				o.Prefix[fiolog.BW], o.Prefix[fiolog.IOPS], o.Prefix[fiolog.Slat] = "", "", ""
 			},
 			map[string]string{
@@ -374,7 +375,11 @@ func TestNoLogs(t *testing.T) {
 func TestAggregate(t *testing.T) {
 	d := &disk{}
 	r := reporttest.Result()
-	if err := fiolog.Aggregate(r, d.create); err != nil {
+	a, err := fiolog.OpenAggregate("agg", d.create)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(r); err != nil {
 		t.Fatal(err)
 	}
 	for dir, name := range []string{"agg-read_bw.log", "agg-write_bw.log", "agg-trim_bw.log"} {

@@ -62,12 +62,15 @@ type Recorder struct {
 	turnNS    int64 // when the next window ends
 	perIO     bool
 	averaging bool // over windows
+	maxima    bool // windows tell them
 	current   batch
 	window    window
 	hists     [workloads.Directions]*histogram // nil without a histogram log
 
 	windowNS, histNS int64
 	histEndNS        int64
+	epochMS          int64 // added to every time
+	unixEpoch        bool
 
 	full      chan batch
 	freeIOs   chan []IO
@@ -78,7 +81,7 @@ type Recorder struct {
 
 func newRecorder(o *Options, files [kinds]*file) *Recorder {
 	r := &Recorder{
-		turnNS: math.MaxInt64, histEndNS: math.MaxInt64,
+		turnNS: math.MaxInt64, histEndNS: math.MaxInt64, maxima: o.Value != Average, unixEpoch: o.UnixEpoch,
 		full: make(chan batch, batchCount), freeIOs: make(chan []IO, batchCount),
 		freeHists: make(chan *histogram, 2*workloads.Directions), done: make(chan struct{}),
 	}
@@ -117,33 +120,62 @@ func (r *Recorder) schedule() {
 	}
 }
 
+// Begin says at what time of day the log's time begins; before the first Add.
+func (r *Recorder) Begin(at time.Time) {
+	if r.unixEpoch {
+		r.epochMS = at.UnixMilli()
+	}
+}
+
+// PerIO says whether a log wants a line for each I/O. Otherwise [Recorder.AddRun] does.
+func (r *Recorder) PerIO() bool { return r.perIO }
+
 // Add records a finished I/O. Those of a worker come in the order of their ends. It allocates nothing, and
 // waits only when all batches wait to be written.
 func (r *Recorder) Add(io *IO) {
-	if io.EndNS >= r.turnNS {
-		r.turn(io.EndNS)
-	}
-	if r.averaging {
-		s := &r.window.dirs[io.Dir]
-		s.ios++
-		s.bytes += int64(io.Bytes)
-		s.slat += io.SlatNS
-		s.clat += io.ClatNS
-		s.lat += io.LatNS
-		s.mostS = max(s.mostS, io.SlatNS)
-		s.mostC = max(s.mostC, io.ClatNS)
-		s.most = max(s.most, io.LatNS)
-	}
-	if h := r.hists[io.Dir]; h != nil {
-		h.bins[fio.BinOf(io.ClatNS)]++
-		h.n++
-		h.bytes = io.Bytes
-	}
+	r.AddRun(Run{
+		EndNS: io.EndNS, SlatNS: io.SlatNS, ClatNS: io.ClatNS, LatNS: io.LatNS, IOs: 1, Bytes: int64(io.Bytes),
+		LastBytes: io.Bytes, Dir: io.Dir,
+	})
 	if r.perIO {
 		r.current.ios = append(r.current.ios, *io)
 		if len(r.current.ios) == batchIOs {
 			r.handOver()
 		}
+	}
+}
+
+// Run is I/Os of one direction that started, were issued and ended at the same times, as those of a batch do.
+// Its fields fit in registers.
+type Run struct {
+	EndNS, SlatNS, ClatNS, LatNS int64 // of each, as in [IO]
+	IOs, Bytes                   int64 // of all
+	LastBytes                    uint32
+	Dir                          workloads.Direction
+}
+
+// AddRun records I/Os together where no log tells them apart: it gives no lines for each.
+func (r *Recorder) AddRun(run Run) {
+	if run.EndNS >= r.turnNS {
+		r.turn(run.EndNS)
+	}
+	if r.averaging {
+		s := &r.window.dirs[run.Dir]
+		s.ios += run.IOs
+		s.bytes += run.Bytes
+		s.slat += run.IOs * run.SlatNS
+		s.clat += run.IOs * run.ClatNS
+		s.lat += run.IOs * run.LatNS
+		if r.maxima {
+			s.mostS = max(s.mostS, run.SlatNS)
+			s.mostC = max(s.mostC, run.ClatNS)
+			s.most = max(s.most, run.LatNS)
+		}
+	}
+	if h := r.hists[run.Dir]; h != nil {
+		h.bins[fio.BinOf(run.ClatNS)] += uint32(run.IOs)
+		h.n += run.IOs
+		h.bytes = run.LastBytes
 	}
 }
 

@@ -46,12 +46,12 @@ func (w *writer) values(k Kind, b *batch) {
 	for i := range b.ios {
 		io := &b.ios[i]
 		if v := io.value(k); v >= 0 {
-			w.lines = w.options.appendIO(w.lines, k, v, io)
+			w.lines = w.options.appendIO(w.lines, k, v, io, w.recorder.epochMS)
 		}
 	}
 	for i := range b.windows {
 		for d := range workloads.Direction(workloads.Directions) {
-			w.lines = w.options.appendWindow(w.lines, k, d, &b.windows[i])
+			w.lines = w.options.appendWindow(w.lines, k, d, &b.windows[i], w.recorder.epochMS)
 		}
 	}
 	w.files[k].write(w.lines)
@@ -77,8 +77,8 @@ func (io *IO) value(k Kind) int64 {
 }
 
 // appendIO appends an I/O's line: time, value, direction, bytes, [offset,] priority [, issue time].
-func (o *Options) appendIO(line []byte, k Kind, value int64, io *IO) []byte {
-	line = strconv.AppendInt(line, io.EndNS/1e6+o.EpochMS, 10)
+func (o *Options) appendIO(line []byte, k Kind, value int64, io *IO, epochMS int64) []byte {
+	line = strconv.AppendInt(line, io.EndNS/1e6+epochMS, 10)
 	line = appendField(line, value)
 	line = appendField(line, int64(io.Dir))
 	line = appendField(line, int64(io.Bytes))
@@ -118,7 +118,7 @@ func appendField(line []byte, v int64) []byte {
 }
 
 // appendWindow appends a window's line of one direction, if there is anything to tell.
-func (o *Options) appendWindow(line []byte, k Kind, d workloads.Direction, w *window) []byte {
+func (o *Options) appendWindow(line []byte, k Kind, d workloads.Direction, w *window, epochMS int64) []byte {
 	s := &w.dirs[d]
 	if s.ios == 0 {
 		return line
@@ -141,7 +141,7 @@ func (o *Options) appendWindow(line []byte, k Kind, d workloads.Direction, w *wi
 	default:
 		average, most = (s.lat+s.ios/2)/s.ios, s.most
 	}
-	line = strconv.AppendInt(line, w.endNS/1e6+o.EpochMS, 10)
+	line = strconv.AppendInt(line, w.endNS/1e6+epochMS, 10)
 	switch o.Value {
 	case Average:
 		line = appendField(line, average)
@@ -165,7 +165,7 @@ func (w *writer) histograms(hists []*histogram) {
 	w.lines = w.lines[:0]
 	stride := 1 << w.options.Coarseness
 	for _, h := range hists {
-		w.lines = strconv.AppendInt(w.lines, h.endNS/1e6+w.options.EpochMS, 10)
+		w.lines = strconv.AppendInt(w.lines, h.endNS/1e6+w.recorder.epochMS, 10)
 		w.lines = appendField(w.lines, int64(h.dir))
 		w.lines = appendField(w.lines, int64(h.bytes))
 		for i := 0; i < len(h.bins); i += stride {

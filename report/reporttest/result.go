@@ -37,6 +37,7 @@ func Result() *report.Result {
 		Globals:    []workloads.Option{{Name: "direct", Value: "1"}, {Name: "time_based", Value: ""}},
 		Warnings:   warnings(),
 		Collector:  report.Collector{Cycles: 2, PauseNS: 81_234},
+		Idle:       &report.Idle{Percent: 61.5, CPUs: []report.CPUIdle{{CPU: 0, Percent: 41.25}, {CPU: 1, Percent: 81.75}}},
 		IntervalNS: int64(Window),
 	}
 	r.Samples, r.Explain = samples(), explained()

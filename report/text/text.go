@@ -62,6 +62,13 @@ func (p *page) header(r *report.Result) {
 		fmt.Sprintf("%s, %s", plural(h.Cores, "core"), plural(h.CPUs, "CPU")),
 		unless(h.NUMANodes < 2, plural(h.NUMANodes, "NUMA node")), unless(h.Governor == "", "governor "+h.Governor),
 		unless(h.MemoryBytes == 0, binary(float64(h.MemoryBytes))+" memory")))
+	if idle := r.Idle; idle != nil {
+		words := []string{percent(idle.Percent) + "% of all CPUs' time"}
+		for _, c := range idle.CPUs {
+			words = append(words, fmt.Sprintf("CPU"+nbsp+"%d"+nbsp+"%s%%", c.CPU, percent(c.Percent)))
+		}
+		p.entry(dim, "idle", labelWidth, plain, sentence(", ", words...))
+	}
 }
 
 func (p *page) target(t *report.Target) {

@@ -24,7 +24,7 @@ type Settings struct {
 	ETAInterval    time.Duration
 	StatusInterval time.Duration // 0: no reports while running
 	BandwidthLog   workloads.LogFile
-	IdleProfile    string // "", system, percpu, calibrate
+	IdleProfile    string // "", system, percpu
 
 	Explain bool     // --explain: count in a pass of its own where requests go
 	NoIdle  bool     // --no-idle: keep the CPUs awake
@@ -90,7 +90,7 @@ func switches() []Option {
 			Help: "write a log of the bandwidth of all jobs together",
 		},
 		{
-			Name: "idle-prof", Kind: enum{words: words("system", "percpu", "calibrate"), set: func(d *draft, w, _ string) error { d.settings.IdleProfile = w; return nil }},
+			Name: "idle-prof", Kind: enum{words: words("system", "percpu"), set: func(d *draft, w, _ string) error { d.settings.IdleProfile = w; return nil }},
 			Help: "report how idle the CPUs were",
 		},
 		{
@@ -140,7 +140,7 @@ func switches() []Option {
 		{Name: "trigger-file", Kind: text{form: "FILE"}, Help: "end the run when this file appears", Effect: Refused, Why: "send SIGINT to end a run early"},
 		{Name: "trigger-timeout", Kind: text{form: "SECONDS"}, Help: "end the run after this time", Effect: Refused, Why: "use runtime="},
 		{Name: "trigger-remote", Kind: text{form: "COMMAND"}, Help: "run a command on the other host", Effect: Refused, Why: network},
-		{Name: "inflate-log", Kind: text{form: "FILE"}, Help: "print a compressed log", Effect: Refused, Why: "blkmeter writes no compressed logs"},
+		{Name: "inflate-log", Kind: text{form: "FILE"}, Help: "print a compressed log", Effect: Refused, Why: "compressed logs are gzip files: zcat prints them"},
 		{Name: "crctest", Kind: optionalText{"KIND", nil}, Help: "time checksums", Effect: Refused, Why: "go test -bench does that for blkmeter"},
 		{Name: "cpuclock-test", Kind: switchKind{}, Help: "test the CPU's clock", Effect: Refused, Why: "blkmeter uses the kernel's clock"},
 		{Name: "merge-blktrace-only", Kind: switchKind{}, Help: "merge traces and stop", Effect: Refused, Why: "blkmeter does not merge traces"},

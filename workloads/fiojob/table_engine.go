@@ -587,8 +587,8 @@ func statsOptions() []Option {
 			Group: GroupStats, Default: "0", Help: "log the time of a clock instead of the time since the start",
 		},
 		{
-			Name: "log_alternate_epoch_clock_id", Kind: integer{max: 16, set: func(d *draft, v int64) { d.Logs.AlternateClock = int(v) }}, Group: GroupStats, Default: "0",
-			Help: "that clock's number; 0: time since 1970",
+			Name: "log_alternate_epoch_clock_id", Kind: integer{max: 16}, Group: GroupStats, Default: "0", Help: "that clock's number; 0: time since 1970",
+			Effect: Refused, Why: "logs have the time since the start or since 1970",
 		},
 		{
 			Name: "log_entries", Kind: integer{min: 1024, max: 1 << 20}, Group: GroupStats, Default: "1024", Help: "lines to keep room for in memory",
@@ -603,8 +603,8 @@ func statsOptions() []Option {
 			Effect: Ignored, Why: "it changes fio's use of CPUs, not the logs",
 		},
 		{
-			Name: "log_store_compressed", Kind: boolean{}, Group: GroupStats, Default: "0", Help: "write logs compressed",
-			Effect: Refused, Why: "blkmeter writes logs as text; compress them afterwards",
+			Name: "log_store_compressed", Kind: boolean{set: func(d *draft, v bool) { d.Logs.StoreCompressed = v }}, Group: GroupStats, Default: "0",
+			Help: "write logs compressed", Differs: "the file is the text through gzip, PREFIX_bw.1.log.gz",
 		},
 		{
 			Name: "clat_percentiles", Kind: boolean{set: func(d *draft, v bool) { d.Stats.ClatPercentiles = v }}, Group: GroupStats, Default: "1", Help: "report percentiles of clat",
@@ -624,33 +624,38 @@ func statsOptions() []Option {
 			Help: "digits of numbers in normal output",
 		},
 		{
-			Name: "disable_lat", Kind: boolean{set: func(d *draft, v bool) { d.Stats.DisableLat = v }}, Group: GroupStats, Default: "0", Help: "do not report lat",
+			Name: "disable_lat", Kind: boolean{set: func(d *draft, v bool) { d.Stats.DisableLat = v }}, Group: GroupStats, Default: "0",
+			Help: "do not report lat", Differs: "the Result itself has it in any case",
 		},
 		{
-			Name: "disable_clat", Kind: boolean{set: func(d *draft, v bool) { d.Stats.DisableClat = v }}, Group: GroupStats, Default: "0", Help: "do not report clat",
+			Name: "disable_clat", Kind: boolean{set: func(d *draft, v bool) { d.Stats.DisableClat = v }}, Group: GroupStats, Default: "0",
+			Help: "do not report clat", Differs: "the Result itself has it in any case",
 		},
 		{
-			Name: "disable_slat", Kind: boolean{set: func(d *draft, v bool) { d.Stats.DisableSlat = v }}, Group: GroupStats, Default: "0", Help: "do not report slat",
+			Name: "disable_slat", Kind: boolean{set: func(d *draft, v bool) { d.Stats.DisableSlat = v }}, Group: GroupStats, Default: "0",
+			Help: "do not report slat", Differs: "the Result itself has it in any case",
 		},
 		{
-			Name: "disable_bw_measurement", Aliases: []string{"disable_bw"}, Kind: boolean{set: func(d *draft, v bool) { d.Stats.DisableBW = v }}, Group: GroupStats, Default: "0",
-			Help: "do not sample bandwidth",
+			Name: "disable_bw_measurement", Aliases: []string{"disable_bw"}, Kind: boolean{}, Group: GroupStats, Default: "0",
+			Help: "sample bandwidth less", Effect: Ignored, Why: "sampling costs nothing per I/O; fio reports the samples in any case, too",
 		},
 		{
 			Name: "gtod_reduce", Kind: boolean{set: func(d *draft, v bool) {
-				d.Stats.ReducedClock = v
-				d.Stats.DisableLat, d.Stats.DisableClat, d.Stats.DisableSlat, d.Stats.DisableBW = v, v, v, v
+				d.Stats.DisableLat, d.Stats.DisableClat, d.Stats.DisableSlat = v, v, v
 				if v {
 					d.Stats.ClatPercentiles, d.Stats.LatPercentiles, d.Stats.SlatPercentiles = false, false, false
 				}
 			}},
-			Group: GroupStats, Default: "0", Help: "read the clock less: no latencies and no bandwidth samples",
+			Group: GroupStats, Default: "0", Help: "report no latencies",
+			Differs: "the clock is read once per batch in any case, and the Result itself has the latencies",
 		},
 		{
-			Name: "bwavgtime", Kind: msec(func(d *draft) *time.Duration { return &d.Stats.BWWindow }), Group: GroupStats, Default: "500", Help: "time of a bandwidth sample",
+			Name: "bwavgtime", Kind: integer{max: maxInt, unit: "MSEC"}, Group: GroupStats, Default: "500", Help: "time of a bandwidth sample",
+			Effect: Ignored, Why: "samples are taken every 500 ms; log_avg_msec gives others",
 		},
 		{
-			Name: "iopsavgtime", Kind: msec(func(d *draft) *time.Duration { return &d.Stats.IOPSWindow }), Group: GroupStats, Default: "500", Help: "time of an IOPS sample",
+			Name: "iopsavgtime", Kind: integer{max: maxInt, unit: "MSEC"}, Group: GroupStats, Default: "500", Help: "time of an IOPS sample",
+			Effect: Ignored, Why: "samples are taken every 500 ms; log_avg_msec gives others",
 		},
 		{
 			Name: "kb_base", Kind: enum{words: words("1024", "1000"), set: func(d *draft, w, _ string) error {
@@ -668,7 +673,8 @@ func statsOptions() []Option {
 			Group: GroupStats, Default: "0", Help: "report bandwidth in bytes (8) or bits (1)",
 		},
 		{
-			Name: "stats", Kind: boolean{set: func(d *draft, v bool) { d.Stats.Off = !v }}, Group: GroupStats, Default: "1", Help: "report the job",
+			Name: "stats", Kind: boolean{set: func(d *draft, v bool) { d.Stats.Off = !v }}, Group: GroupStats, Default: "1",
+			Help: "report the job", Differs: "0 leaves it out of fio's formats; the Result itself and the text have it",
 		},
 		{
 			Name: "disk_util", Kind: boolean{set: func(d *draft, v bool) { d.Stats.DiskUtil = v }}, Group: GroupStats, Default: "1", Help: "report the kernel's counters of the device",

@@ -1,0 +1,6 @@
+//go:build race
+
+package run
+
+// raceDetector says that the tests run under it.
+const raceDetector = true
