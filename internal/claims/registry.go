@@ -28,8 +28,8 @@ const (
 // userLock is printed with every result about a queue shared in userspace.
 const userLock = "This measures a userspace lock in front of the kernel; your kernel has no single-queue path."
 
-// device is the preconditions of everything that needs blk-mq, and more.
-func device(more ...Need) []Need {
+// onDevice is the preconditions of everything that needs blk-mq, and more.
+func onDevice(more ...Need) []Need {
 	return append([]Need{{Code: NeedDevice}, {Code: DeviceIsBio}}, more...)
 }
 
@@ -173,7 +173,7 @@ func queueLockClaims() []Claim {
 		Conditions: "null device, several sockets; the figures of the paper were not read",
 		Mechanism:  "one queue lock and its cache lines bounce among all submitters and the completing CPU",
 		Decides:    map[Platform]string{NVMe: "yes: none against mq-deadline", NullBlk: "yes"},
-		Needs:      device(Need{Code: NeedCores, N: 4}, Need{Code: NeedHCTX, N: 2}),
+		Needs:      onDevice(Need{Code: NeedCores, N: 4}, Need{Code: NeedHCTX, N: 2}),
 		Arms: slices.Concat(
 			curve("multi", scheduler("none"), map[string]string{"submit_queues": "max", "irqmode": "0"}, nil),
 			curve("one-lock", scheduler("mq-deadline"), map[string]string{"submit_queues": "max", "irqmode": "0"}, needScheduler("mq-deadline")),
@@ -210,7 +210,7 @@ func queueLockClaims() []Claim {
 		Conditions: "bs=512, randread, io_uring, fixed buffers, depth 4, batches of 4. Whether either series is in a given kernel was not established",
 		Mechanism:  "insert, merge and dispatch all take one lock per device",
 		Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "the sign only: BFQ clearly, the others marginally"},
-		Needs:      device(Need{Code: NeedRoot}),
+		Needs:      onDevice(Need{Code: NeedRoot}),
 		Arms:       bySchedulers(axboeJob, Threads{PerCPU: 2}),
 		Tests: []Test{
 			withBand(ratio("mq-deadline", "none", IOPS, Below, 0.10), Band{0.2, 0.6, "16 cores or more", axboe24}),
@@ -232,7 +232,7 @@ func queueLockClaims() []Claim {
 		Conditions: "as claim 2",
 		Mechanism:  "waiters spin on the device's lock; the critical section itself is short",
 		Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "the sign only: two CPUs see BFQ's lock and not mq-deadline's"},
-		Needs:      device(Need{Code: NeedRoot}, Need{Code: NeedSched, What: "bfq"}),
+		Needs:      onDevice(Need{Code: NeedRoot}, Need{Code: NeedSched, What: "bfq"}),
 		Arms: []Arm{
 			traced("bfq@1", "bfq", Threads{N: 1}, nil), traced("bfq@max", "bfq", onePerCPU(), nil),
 			untraced("bfq@1 untraced", "bfq", Threads{N: 1}), untraced("bfq@max untraced", "bfq", onePerCPU()),
@@ -261,7 +261,7 @@ func queueLockClaims() []Claim {
 		Conditions: "the CPUs above",
 		Mechanism:  "a serial section bounds throughput (Amdahl)",
 		Decides:    map[Platform]string{NVMe: "yes, if the device is faster than the bound", NullBlk: "yes"},
-		Needs:      device(Need{Code: NeedRoot}, Need{Code: NeedCores, N: 4}, Need{Code: NeedSched, What: "bfq"}),
+		Needs:      onDevice(Need{Code: NeedRoot}, Need{Code: NeedCores, N: 4}, Need{Code: NeedSched, What: "bfq"}),
 		Arms:       []Arm{untraced("none@1", "none", Threads{N: 1}), untraced("bfq@1", "bfq", Threads{N: 1}), untraced("bfq@max", "bfq", onePerCPU())},
 		Tests: []Test{
 			{
@@ -283,7 +283,7 @@ func queueLockClaims() []Claim {
 		Conditions: "none given",
 		Mechanism:  "each CPU submits to a queue of its own",
 		Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes"},
-		Needs:      device(Need{Code: NeedRoot}, Need{Code: NeedHCTX, N: 2}, Need{Code: NeedCores, N: 4}),
+		Needs:      onDevice(Need{Code: NeedRoot}, Need{Code: NeedHCTX, N: 2}, Need{Code: NeedCores, N: 4}),
 		Arms: []Arm{
 			traced("none@1", "none", Threads{N: 1}, map[string]string{"submit_queues": "max"}),
 			traced("none@max", "none", onePerCPU(), map[string]string{"submit_queues": "max"}),
@@ -313,7 +313,7 @@ func queueLockClaims() []Claim {
 		Conditions: "not read",
 		Mechanism:  "queues stop being shared by busy CPUs long before there is one for each",
 		Decides:    map[Platform]string{NVMe: "partly: the count cannot be set safely at run time", NullBlk: "yes"},
-		Needs:      device(Need{Code: NeedRoot}, Need{Code: NeedNullBlk}, Need{Code: NeedCores, N: 4}),
+		Needs:      onDevice(Need{Code: NeedRoot}, Need{Code: NeedNullBlk}, Need{Code: NeedCores, N: 4}),
 		Arms: func() []Arm {
 			var arms []Arm
 			for _, k := range []int{1, 2, 4, 8, 16} {
@@ -341,7 +341,7 @@ func queueLockClaims() []Claim {
 		Sources:   []Source{{systor13 + ", latency tables", Unread, ""}, {axboe24, Read, "throughput only"}},
 		Mechanism: "requests wait for the lock as well as for the device",
 		Decides:   map[Platform]string{NVMe: "yes", NullBlk: "yes, with irqmode=2", Loop: "weakly"},
-		Needs:     device(Need{Code: NeedRoot}, Need{Code: NeedSched, What: "bfq"}),
+		Needs:     onDevice(Need{Code: NeedRoot}, Need{Code: NeedSched, What: "bfq"}),
 		Arms: func() []Arm {
 			var arms []Arm
 			for _, s := range []string{"none", "bfq"} {
@@ -470,7 +470,7 @@ func deviceClaims() []Claim {
 			Conditions: "NVMe flash of about 100 us",
 			Mechanism:  "Little's law",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes, with irqmode=2 and a known latency", Loop: "weakly: it is bound by CPU, not by latency"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms:       depthArms,
 			Tests: []Test{
 				{Name: "depth for 95 % over IOPS x latency", Rule: RuleLittle, Metric: IOPS, Of: depthNames, Want: Within, Low: 0.5, High: 2, Decides: true},
@@ -489,7 +489,7 @@ func deviceClaims() []Claim {
 			Conditions: "Optane; 5.9-rc1",
 			Mechanism:  "no interrupt entry, no context switch, no exit from idle",
 			Decides:    map[Platform]string{NVMe: "with poll queues", NullBlk: "yes"},
-			Needs:      device(Need{Code: NeedPollQ}),
+			Needs:      onDevice(Need{Code: NeedPollQ}),
 			Arms: []Arm{
 				pollArm("irq", reads("io_uring", 4096, 1)), pollArm("poll", hipri(1)),
 				pollArm("irq depth 32", reads("io_uring", 4096, 32)), pollArm("poll depth 32", hipri(32)),
@@ -513,7 +513,7 @@ func deviceClaims() []Claim {
 			Conditions: "Optane",
 			Mechanism:  "the poller burns the slice that the application needs to make requests",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "yes, with two cores"},
-			Needs:      device(Need{Code: NeedCores, N: 2}),
+			Needs:      onDevice(Need{Code: NeedCores, N: 2}),
 			Arms: []Arm{
 				{Name: "plain", Threads: Threads{N: 1}, Job: reads("io_uring", 4096, 16)},
 				{Name: "sqpoll same core", Threads: Threads{N: 1}, Place: PlaceSameCPU, Job: with(reads("io_uring", 4096, 16), func(j *workloads.Job) { j.SQThreadPoll = true })},
@@ -533,7 +533,7 @@ func deviceClaims() []Claim {
 			Conditions: "Optane",
 			Mechanism:  "one system call per I/O whatever the interface",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "yes"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms:       engines(1),
 			Tests: []Test{
 				ratio("libaio", "psync", IOPS, Within, 0.10),
@@ -550,7 +550,7 @@ func deviceClaims() []Claim {
 			Conditions: "a device that the CPU can saturate",
 			Mechanism:  "fewer system calls and copies per I/O",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "yes"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms:       engines(32),
 			Tests: []Test{
 				withBand(ratio("io_uring", "libaio", IOPS, Above, 0.05), Band{1.5, 2.5, "when the CPU is the limit", uringPDF}),
@@ -571,7 +571,7 @@ func deviceClaims() []Claim {
 			Conditions: "arrays of NVMe drives",
 			Mechanism:  "crossings, copies and completions per I/O",
 			Decides:    map[Platform]string{NVMe: "yes (cycles with a PMU)", NullBlk: "yes", Loop: "nanoseconds only"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms: []Arm{
 				{Name: "psync", Threads: Threads{N: 1}, Job: reads("psync", 4096, 1)},
 				{Name: "libaio", Threads: Threads{N: 1}, Job: batched(reads("libaio", 4096, 32), 1, 1)},
@@ -593,7 +593,7 @@ func deviceClaims() []Claim {
 			Conditions: "7 Optane drives",
 			Mechanism:  "the generator's own work per I/O",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "yes"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms: []Arm{
 				clocks("as usual", 32, func(j *workloads.Job) { j.BatchSubmit, j.BatchSubmitSet = 1, true }),
 				clocks("one clock per batch", 32, func(j *workloads.Job) { j.BatchSubmit, j.BatchSubmitSet = 32, true; j.BatchCompleteMax = 32 }),
@@ -616,7 +616,7 @@ func deviceClaims() []Claim {
 			Conditions: "none given",
 			Mechanism:  "one crossing for many requests",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "yes"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms:       batchArms,
 			Tests: []Test{
 				{Name: "cost of one crossing (b in a + b/batch)", Rule: RuleSlope, Metric: CPUPerIO, Of: batchNames, Want: Above, Low: 0, Decides: true},
@@ -635,7 +635,7 @@ func deviceClaims() []Claim {
 			Conditions: "enterprise NVMe",
 			Mechanism:  "no bio, no scheduler, no accounting",
 			Decides:    map[Platform]string{NVMe: "yes: reads only, through /dev/ngXnY"},
-			Needs:      device(Need{Code: NeedNVMe}, Need{Code: NeedRoot}),
+			Needs:      onDevice(Need{Code: NeedNVMe}, Need{Code: NeedRoot}),
 			Arms: []Arm{
 				{Name: "block", Threads: onePerCPU(), Job: reads("io_uring", 512, 128)},
 				{Name: "passthrough", Threads: onePerCPU(), Job: reads("io_uring_cmd", 512, 128)},
@@ -655,7 +655,7 @@ func deviceClaims() []Claim {
 			Conditions: "4 KB randread, depth 128, 7 Optane drives, 1 to 20 threads; each point of the scaling script once, for 5 s",
 			Mechanism:  "queue-wide locking",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "the sign only"},
-			Needs:      device(Need{Code: NeedRoot}),
+			Needs:      onDevice(Need{Code: NeedRoot}),
 			Arms:       schedulers(onePerCPU()),
 			Tests: []Test{
 				{
@@ -676,7 +676,7 @@ func deviceClaims() []Claim {
 			Conditions: "several tenants on NVMe",
 			Mechanism:  "the scheduler holds the bulk back",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes, throttled or with irqmode=2", Loop: "weakly"},
-			Needs:      device(Need{Code: NeedRoot}),
+			Needs:      onDevice(Need{Code: NeedRoot}),
 			Arms:       []Arm{interfered("none"), interfered("mq-deadline"), interfered("kyber"), interfered("bfq")},
 			Tests: []Test{
 				{Name: "p99 bfq/none", Rule: RuleTail, Quantile: 0.99, Of: []string{"bfq"}, To: []string{"none"}, Want: Below, Delta: 0.30, Decides: true},
@@ -697,7 +697,7 @@ func deviceClaims() []Claim {
 			Conditions: "not read",
 			Mechanism:  "one queue, first in first out",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes, with irqmode=2", Loop: "weakly: its CPUs share one queue"},
-			Needs:      device(Need{Code: NeedCores, N: 2}),
+			Needs:      onDevice(Need{Code: NeedCores, N: 2}),
 			Arms: []Arm{
 				beside("same CPU", PlaceSameCPU),
 				beside("same queue", PlaceSameHCTX),
@@ -718,7 +718,7 @@ func deviceClaims() []Claim {
 			Conditions: "none given",
 			Mechanism:  "the submitter's cache holds the request",
 			Decides:    map[Platform]string{NVMe: "yes, with fewer queues than CPUs", NullBlk: "yes, with irqmode=1", Loop: "yes"},
-			Needs:      device(Need{Code: NeedRoot}),
+			Needs:      onDevice(Need{Code: NeedRoot}),
 			Arms:       []Arm{affinity(0), affinity(1), affinity(2)},
 			Tests: []Test{
 				ratio("rq_affinity=2", "rq_affinity=0", CPUPerIO, Below, 0.03),
@@ -739,7 +739,7 @@ func deviceClaims() []Claim {
 			Conditions: "several sockets",
 			Mechanism:  "memory and interrupts cross the interconnect",
 			Decides:    map[Platform]string{NVMe: "yes, on two sockets", NullBlk: "with home_node"},
-			Needs:      device(Need{Code: NeedNUMA}),
+			Needs:      onDevice(Need{Code: NeedNUMA}),
 			Arms:       []Arm{onNode("local", 1, PlaceLocalNode), onNode("remote", 1, PlaceRemoteNode)},
 			Tests: []Test{
 				ratio("remote", "local", MeanNS, Above, 0.03),

@@ -144,10 +144,7 @@ func (s *session) run(ctx context.Context) {
 	}
 	s.prepare()
 	if len(s.arms) < 1 {
-		s.r.cannot("none of its arms can run here")
-		for _, k := range s.r.Skipped {
-			s.r.Codes, s.r.Remedies = append(s.r.Codes, k.Codes...), append(s.r.Remedies, k.Remedies...)
-		}
+		s.failed(errNoArm)
 		return
 	}
 	if err := s.pace(ctx); err != nil {
@@ -268,17 +265,41 @@ func (s *session) oneBlock(ctx context.Context) error {
 	fmt.Fprintf(h, "%s/%d", s.claim.ID, s.block) // a hash never fails
 	b := Block{Index: s.block, Seed: s.o.Seed ^ h.Sum64(), Order: []string{}, Samples: map[string]Sample{}}
 	rng := rand.New(rand.NewPCG(b.Seed, 0))
+	var lacking []string
 	for _, i := range rng.Perm(len(s.arms)) {
 		sample, err := s.runArm(ctx, s.arms[i])
+		var lack *lackError
+		if s.block == 0 && errors.As(err, &lack) {
+			s.skip(s.arms[i].Name, lack)
+			lacking = append(lacking, s.arms[i].Name)
+			continue
+		}
 		if err != nil {
 			return err // an incomplete block compares nothing and is not kept
 		}
 		b.Order = append(b.Order, s.arms[i].Name)
 		b.Samples[s.arms[i].Name] = sample
 	}
+	s.arms = slices.DeleteFunc(s.arms, func(a Arm) bool { return slices.Contains(lacking, a.Name) })
+	s.r.Arms = slices.DeleteFunc(s.r.Arms, func(a ArmRecord) bool { return slices.Contains(lacking, a.Name) })
+	if len(s.arms) == 0 {
+		return errNoArm
+	}
 	s.r.Blocks = append(s.r.Blocks, b)
 	s.block++
 	return nil
+}
+
+// errNoArm says that the first block found no arm that can be run.
+var errNoArm = errors.New("none of its arms can run here")
+
+// skip leaves an arm out that turned out to need what this machine lacks.
+func (s *session) skip(arm string, lack *lackError) {
+	remedy := lack.need.Remedy()
+	if lack.remedy != "" {
+		remedy = lack.remedy
+	}
+	s.r.Skipped = append(s.r.Skipped, SkipArm{Name: arm, Codes: []string{lack.need.String()}, Remedies: []string{remedy + " (" + lack.Error() + ")"}})
 }
 
 func (s *session) runArm(ctx context.Context, a Arm) (Sample, error) {
@@ -318,7 +339,16 @@ func (s *session) decided() bool {
 // look was reached before.
 func (s *session) failed(err error) {
 	need := Need{Code: ArmFailed}
+	var lack *lackError
 	switch {
+	case errors.Is(err, errNoArm):
+		s.r.cannot(err.Error())
+		for _, k := range s.r.Skipped {
+			s.r.Codes, s.r.Remedies = append(s.r.Codes, k.Codes...), append(s.r.Remedies, k.Remedies...)
+		}
+		return
+	case errors.As(err, &lack):
+		need = lack.need
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		need.Code = Interrupted
 	case errors.Is(err, engine.ErrUnsupported):

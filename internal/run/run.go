@@ -42,6 +42,7 @@ type Options struct {
 	Clock     string              // "monotonic" rules the time stamp counter out
 	Root      device.Root         // of /sys and /proc; "" is this machine's
 	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
+	Scratch   *target.Target      // for jobs that ask for a scratch file, instead of one of the run's own; it stays open
 }
 
 // Progress is the state of a run that is going on.
@@ -151,7 +152,9 @@ func (c *conductor) targetIndex(t *target.Target) int {
 
 func (c *conductor) closeTargets() {
 	for _, t := range c.targets {
-		t.Close()
+		if t != c.o.Scratch {
+			t.Close()
+		}
 	}
 }
 
@@ -341,7 +344,7 @@ func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
 			continue
 		}
 		q, err := shared.New(shared.Options{
-			Lock: j.spec.QueueLock, Members: len(j.workers), Config: j.workers[0].config, StateDir: lock.StateDir(s.o.Env), Now: s.clock.Now,
+			Lock: j.spec.QueueLock, Variant: shared.Variant(j.spec.QueueVariant), HoldNS: j.spec.HoldNS, Members: len(j.workers), Config: j.workers[0].config, StateDir: lock.StateDir(s.o.Env), Now: s.clock.Now,
 			Open: func(cfg engine.Config) (engine.Queue, error) {
 				q, err := catalog.Open(j.choice.Name, cfg, j.workers[0].targets)
 				j.features = q.Features
