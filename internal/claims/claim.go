@@ -186,7 +186,7 @@ type Arm struct {
 	Lock *LockArm // a lock alone
 
 	Job     *workloads.Job    // the I/O; NumJobs, Runtime and RampTime are set by the scheduler
-	Beside  *workloads.Job    // I/O that disturbs Job meanwhile, from a process of its own
+	Beside  *workloads.Job    // I/O that disturbs Job meanwhile, from a thread of its own
 	Queue   map[string]string // settings of /sys/block/X/queue to make before and undo after
 	NullBlk map[string]string // attributes of the null_blk to use instead of the device, where the platform is null_blk
 	Place   Place

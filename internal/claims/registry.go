@@ -443,6 +443,8 @@ func deviceClaims() []Claim {
 			Needs: []Need{{Code: NeedRoot}}, Queue: map[string]string{"rq_affinity": strconv.Itoa(n)}, NullBlk: map[string]string{"irqmode": "1"},
 		}
 	}
+	affinityTraced := affinity(2)
+	affinityTraced.Name, affinityTraced.Explain = "rq_affinity=2 traced", true
 	beside := func(name string, p Place, needs ...Need) Arm {
 		return Arm{
 			Name: name, Needs: needs, Threads: Threads{N: 1}, Job: reads("io_uring", 4096, 1), Beside: reads("io_uring", 65536, 32), Place: p,
@@ -454,6 +456,12 @@ func deviceClaims() []Claim {
 			Name: s, Needs: needScheduler(s), Threads: Threads{N: 1}, Job: reads("io_uring", 4096, 1),
 			Beside: reads("io_uring", 262144, 32), Queue: scheduler(s), NullBlk: map[string]string{"irqmode": "2"},
 		}
+	}
+	writing := func(s string) Arm {
+		a := interfered(s)
+		a.Name, a.Needs = s+" beside writes", append(slices.Clone(a.Needs), Need{Code: NeedDestroy})
+		a.Beside.RW = workloads.RWRandWrite
+		return a
 	}
 	clocks := func(name string, depth int, change func(*workloads.Job)) Arm {
 		return Arm{Name: name, Threads: Threads{N: 1}, Job: with(reads("io_uring", 4096, depth), change)}
@@ -583,7 +591,7 @@ func deviceClaims() []Claim {
 				ratio("io_uring", "libaio", CPUPerIO, Below, 0.05),
 				ratio("libaio", "psync", CPUPerIO, Below, 0.05),
 			},
-			Confounders: []string{"accounting by ticks charges interrupts to whoever ran: the machine's busy time is counted instead", "bypassing the kernel (SPDK) is not measured here"},
+			Confounders: []string{"CPU time is that of the submitting threads: loop's workers and other kernel threads are not in it", "interrupts are charged to whoever they interrupt", "bypassing the kernel (SPDK) is not measured here"},
 			Priority:    14,
 		},
 		{
@@ -624,7 +632,7 @@ func deviceClaims() []Claim {
 				reported(ratio("libaio batch 16", "libaio batch 1", CPUPerIO, Below, 0.10)),
 				reported(ratio("io_uring batch 16", "io_uring batch 1", MeanNS, Above, 0.10)),
 			},
-			Explain:     []string{"system calls per I/O"},
+			Explain:     []string{syscallsPerIO},
 			Confounders: []string{"batching raises mean latency", "completion batches are held at one", "mitigations dominate the cost of a crossing"},
 			Priority:    7,
 		},
@@ -677,14 +685,15 @@ func deviceClaims() []Claim {
 			Mechanism:  "the scheduler holds the bulk back",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes, throttled or with irqmode=2", Loop: "weakly"},
 			Needs:      onDevice(Need{Code: NeedRoot}),
-			Arms:       []Arm{interfered("none"), interfered("mq-deadline"), interfered("kyber"), interfered("bfq")},
+			Arms:       []Arm{interfered("none"), interfered("mq-deadline"), interfered("kyber"), interfered("bfq"), writing("none"), writing("bfq")},
 			Tests: []Test{
 				{Name: "p99 bfq/none", Rule: RuleTail, Quantile: 0.99, Of: []string{"bfq"}, To: []string{"none"}, Want: Below, Delta: 0.30, Decides: true},
 				{Name: "p99 kyber/none", Rule: RuleTail, Quantile: 0.99, Of: []string{"kyber"}, To: []string{"none"}, Want: Below, Delta: 0.30, Decides: true},
 				reported(Test{Name: "p99 mq-deadline/none", Rule: RuleTail, Quantile: 0.99, Of: []string{"mq-deadline"}, To: []string{"none"}, Want: Below, Delta: 0.30}),
+				reported(Test{Name: "p99 bfq/none beside writes", Rule: RuleTail, Quantile: 0.99, Of: []string{"bfq beside writes"}, To: []string{"none beside writes"}, Want: Below, Delta: 0.30}),
 				reported(ratio("bfq", "none", BytesPerS, Below, 0.30)),
 			},
-			Confounders: []string{"queues inside the device hide the scheduler", "BFQ tells processes apart, not threads: the background runs in a process of its own"},
+			Confounders: []string{"queues inside the device hide the scheduler", "BFQ tells I/O contexts apart: threads of a Go program have one each, as processes do"},
 			Priority:    16,
 		},
 		{
@@ -719,14 +728,18 @@ func deviceClaims() []Claim {
 			Mechanism:  "the submitter's cache holds the request",
 			Decides:    map[Platform]string{NVMe: "yes, with fewer queues than CPUs", NullBlk: "yes, with irqmode=1", Loop: "yes"},
 			Needs:      onDevice(Need{Code: NeedRoot}),
-			Arms:       []Arm{affinity(0), affinity(1), affinity(2)},
+			Arms:       []Arm{affinity(0), affinity(1), affinity(2), affinityTraced},
 			Tests: []Test{
+				reported(Test{
+					Name: "completed on the submitter's CPU, per 1,000 (2)", Rule: RuleShare, Metric: SameCPU, Per: IOs,
+					Of: []string{"rq_affinity=2 traced"}, Want: Above, Low: 990,
+				}),
 				ratio("rq_affinity=2", "rq_affinity=0", CPUPerIO, Below, 0.03),
 				reported(ratio("rq_affinity=1", "rq_affinity=0", CPUPerIO, Below, 0.03)),
 				reported(ratio("rq_affinity=2", "rq_affinity=0", IOPS, Above, 0.03)),
 			},
 			Explain:     []string{"block_rq_issue and block_rq_complete counted per CPU: with 2, all complete where they were issued"},
-			Confounders: []string{"interrupts between CPUs are dear in VMs, so the sign can flip there: a good finding"},
+			Confounders: []string{"interrupts between CPUs are dear in VMs, so the sign can flip there: a good finding", "CPU time is that of the submitting threads: what interrupts and kernel threads cost on other CPUs is not in it"},
 			Priority:    8,
 		},
 		{

@@ -5,11 +5,13 @@ package testlab
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 )
 
 // RequireEnv names the environment variable that lists, separated by commas, what must not be missing:
@@ -18,8 +20,9 @@ import (
 const RequireEnv = "BLKMETER_REQUIRE"
 
 // Require skips the test, with the reason, unless the machine has all of needs: "root", "loop" (loop
-// devices that this process may attach), "fuse", "zram", "mount" (mounting file systems), or the name of a
-// program. It fails the test instead when RequireEnv names the missing need.
+// devices that this process may attach), "fuse", "zram", "mount" (mounting file systems), "rt" (real-time
+// threads, which may hold up whatever else runs: only where RequireEnv names it), or the name of a program. It
+// fails the test instead when RequireEnv names the missing need.
 func Require(t testing.TB, needs ...string) {
 	t.Helper()
 	for _, need := range needs {
@@ -27,11 +30,16 @@ func Require(t testing.TB, needs ...string) {
 		if reason == "" {
 			continue
 		}
-		if slices.Contains(strings.Split(os.Getenv(RequireEnv), ","), need) {
+		if demanded(need) {
 			t.Fatalf("%s demands %s, but %s", RequireEnv, need, reason)
 		}
 		t.Skipf("needs %s: %s", need, reason)
 	}
+}
+
+// demanded says whether RequireEnv names need.
+func demanded(need string) bool {
+	return slices.Contains(strings.Split(os.Getenv(RequireEnv), ","), need)
 }
 
 // missing returns why need cannot be had, or "".
@@ -41,6 +49,11 @@ func missing(need string) string {
 		if os.Geteuid() != 0 {
 			return "this process is not root"
 		}
+	case "rt":
+		if !demanded(need) {
+			return "real-time threads disturb the machine, and " + RequireEnv + " does not ask for them"
+		}
+		return cannotBeRealTime()
 	case "loop":
 		return cannotOpen("/dev/loop-control")
 	case "fuse":
@@ -53,6 +66,20 @@ func missing(need string) string {
 		}
 	}
 	return ""
+}
+
+// cannotBeRealTime returns why this process cannot have a real-time thread, or "".
+func cannotBeRealTime() string {
+	reason := make(chan string)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if err := cpu.SetThreadPolicy(cpu.Policy{Class: cpu.FIFO, Priority: 1}); err != nil {
+			reason <- err.Error()
+			return
+		}
+		reason <- ""
+	}()
+	return <-reason
 }
 
 func cannotOpen(path string) string {
