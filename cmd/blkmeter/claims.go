@@ -131,9 +131,9 @@ func runClaims(ctx context.Context, a *app, o claimsOptions, args []string) erro
 			status.clear()
 			return err
 		}
-		mayDestroy := o.destroy != "" && o.destroy == subject.Name()
+		mayDestroy := o.destroy != "" && o.destroy == subject.Target
 		if o.destroy != "" && !mayDestroy {
-			err := fault.Usage("DESTROY_OTHER", "--destroy="+subject.Name()+" allows it", "--destroy=%s does not name the device, which is %s", o.destroy, subject.Name())
+			err := fault.Usage("DESTROY_OTHER", "leave it out: without it nothing is written to a device of yours", "--destroy=%s does not name what the claims are tested on, which is %s", o.destroy, subject.Name())
 			return errors.Join(err, subject.Close())
 		}
 		env.Device = subject.Device(mayDestroy)

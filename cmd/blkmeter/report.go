@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -77,7 +76,8 @@ func (a *app) report(c reportConfig, paths []string) error {
 		}
 		r, err := report.Load(bytes.NewReader(text))
 		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+			e := fault.Of(err)
+			return fault.Wrap(e.Err, e.Exit, e.Code, e.Hint, "%s: %s", path, e.Sentence)
 		}
 		writers = append(writers, func(w io.Writer) error { return render(w, r) })
 	}
@@ -98,16 +98,21 @@ func (a *app) report(c reportConfig, paths []string) error {
 	return nil
 }
 
-// read returns what a file, or standard input for "-", holds.
+// read returns what a file, or standard input for "-", holds, cut off beyond what a document may have.
 func (a *app) read(path string) ([]byte, error) {
-	text, err := []byte(nil), error(nil)
-	if path == "-" {
-		text, err = io.ReadAll(a.stdin)
-	} else {
-		text, err = os.ReadFile(path)
+	const code, hint = "RESULT_UNREADABLE", "name a file written by blkmeter run --output"
+	in := a.stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.ExitUsage, code, hint, "cannot read the result")
+		}
+		defer f.Close()
+		in = f
 	}
+	text, err := io.ReadAll(io.LimitReader(in, report.MaxBytes+1))
 	if err != nil {
-		return nil, fault.Wrap(err, fault.ExitUsage, "NO_RESULT", "name files that blkmeter run --output-format=json wrote", "cannot read the result")
+		return nil, fault.Wrap(err, fault.ExitUsage, code, hint, "cannot read the result")
 	}
 	return text, nil
 }

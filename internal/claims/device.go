@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"syscall"
 
@@ -119,17 +118,16 @@ func (r *DeviceRunner) aim(j *workloads.Job) error {
 		if !r.Subject.Own && !r.MayDestroy {
 			return &lackError{need: Need{Code: NeedDestroy}, err: fmt.Errorf("this arm writes to %s", r.Subject.Path)}
 		}
-		resolved, err := filepath.EvalSymlinks(r.Subject.Path)
-		if err != nil {
-			return fmt.Errorf("finding %s: %w", r.Subject.Path, err)
-		}
-		j.Destroy = filepath.Base(resolved)
+		j.Destroy = r.Subject.Target
 	}
 	return nil
 }
 
-// set makes settings of the subject's queue.
+// set makes settings of the subject's queue. Those of a disk on which it is only a file are left alone.
 func (r *DeviceRunner) set(wanted map[string]string) (*device.Changes, error) {
+	if !r.Subject.isDevice {
+		return nil, &lackError{need: Need{Code: NeedDevice}, err: fmt.Errorf("settings are changed of a device that was named, and not of the disk under a file")}
+	}
 	var settings []device.Setting
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
 		settings = append(settings, device.Setting{Name: name, Value: wanted[name]})
@@ -150,6 +148,9 @@ func settingsText(settings map[string]string) string {
 
 // lacking turns faults that say what this machine lacks into errors that name the need.
 func lacking(err error) error {
+	if errors.As(err, new(*lackError)) {
+		return err
+	}
 	f := fault.Of(err)
 	code, known := map[string]Code{
 		"NO_POLL_QUEUE":      NeedPollQ,
@@ -229,7 +230,8 @@ func disturbances(r *report.Result, job *report.Job) []Code {
 	// Arrivals that were late although the depth was never used up were held up by the generator.
 	full := slices.ContainsFunc(job.Depth, func(b report.CountBucket) bool { return b.Value >= job.Spec.IODepth })
 	late := float64(job.LateArrivals) > lateShare*float64(job.Arrivals) && !full
-	if late || slices.ContainsFunc(r.Warnings, func(w workloads.Warning) bool { return w.Code == "GENERATOR_BOUND" }) {
+	warned := job.Spec.Engine != catalog.Null && slices.ContainsFunc(r.Warnings, func(w workloads.Warning) bool { return w.Code == "GENERATOR_BOUND" })
+	if late || warned { // an arm without a device is meant to show the generator
 		codes = append(codes, GeneratorBound)
 	}
 	if !steady(job.Series) {

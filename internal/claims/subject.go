@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/device"
@@ -12,12 +13,14 @@ import (
 
 // Subject is what arms do their I/O on.
 type Subject struct {
-	Path  string       // of a device or file; empty for a scratch file
-	Facts device.Facts // of the disk that gets the I/O
-	Own   bool         // made for these claims, with nothing on it that anybody could miss
+	Path   string       // of a device or file; empty for a scratch file
+	Target string       // last element of the path with links resolved: what --destroy must say
+	Facts  device.Facts // of the disk that gets the I/O
+	Own    bool         // made for these claims, with nothing on it that anybody could miss
 
-	file *target.Target // the scratch file, or the file under the loop device
-	loop *blk.Loop
+	isDevice bool           // and not a file on one
+	file     *target.Target // the scratch file, or the file under the loop device
+	loop     *blk.Loop
 }
 
 // ownBytes is the size of a subject of our own: more than the caches of most CPUs, and soon written.
@@ -29,7 +32,7 @@ func Named(path string) (*Subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Subject{Path: path, Facts: t.Facts()}, t.Close()
+	return &Subject{Path: path, Target: filepath.Base(t.Resolved()), Facts: t.Facts(), isDevice: t.Kind() == target.Block}, t.Close()
 }
 
 // OwnLoop makes a loop device over a file in memory, filled with data that does not compress. The file has
@@ -42,10 +45,10 @@ func OwnLoop(ctx context.Context, env func(string) string) (*Subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Subject{Own: true, file: file}
+	s := &Subject{Own: true, isDevice: true, file: file}
 	s.loop, err = blk.AttachLoop(fmt.Sprintf("/proc/self/fd/%d", file.FD()), blk.LoopOptions{DirectIO: true, AutoClear: true})
 	if err == nil {
-		s.Path = s.loop.Path
+		s.Path, s.Target = s.loop.Path, filepath.Base(s.loop.Path)
 		s.Facts, err = device.DescribeName("", fmt.Sprintf("loop%d", s.loop.Number))
 	}
 	if err != nil {
@@ -85,10 +88,10 @@ func (s *Subject) Close() error {
 
 // Name is the kernel's name of the disk, or what stands in for one.
 func (s *Subject) Name() string {
-	if s.Path != "" && s.Facts.Disk != "" {
-		return s.Facts.Disk
-	}
-	if s.Path != "" {
+	switch {
+	case s.isDevice:
+		return s.Facts.Name
+	case s.Path != "":
 		return s.Path
 	}
 	return "scratch file"
@@ -106,7 +109,7 @@ func (s *Subject) Describe(cpus int) string {
 	default:
 		text = "no block device, " + text
 	}
-	if s.Path == "" && f.Disk != "" {
+	if !s.isDevice && f.Disk != "" {
 		text = "on " + f.Disk + ", " + text
 	}
 	if s.loop != nil {
@@ -117,7 +120,10 @@ func (s *Subject) Describe(cpus int) string {
 
 // Device is what the preconditions ask about the subject.
 func (s *Subject) Device(mayDestroy bool) *Device {
-	d := &Device{Name: s.Name(), Platform: Other, Tags: s.Facts.Tags, Schedulers: s.Facts.Schedulers, MayDestroy: s.Own || mayDestroy}
+	d := &Device{Name: s.Name(), Platform: Other, Tags: s.Facts.Tags, MayDestroy: s.Own || mayDestroy}
+	if s.isDevice {
+		d.Schedulers = s.Facts.Schedulers
+	}
 	switch s.Facts.Kind {
 	case device.KindNVMe:
 		d.Platform = NVMe
