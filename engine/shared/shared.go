@@ -101,6 +101,17 @@ func New(o Options) (*Queue, error) {
 	return q, nil
 }
 
+// open makes the inner queue.
+func (q *Queue) open() {
+	if q.inner, q.openErr = q.o.Open(q.config); q.openErr != nil || q.o.Variant != U1 {
+		return
+	}
+	var ok bool
+	if q.split, ok = q.inner.(Splitter); !ok {
+		q.openErr = fmt.Errorf("variant u1 of a shared queue needs an engine that fills and enters apart, as io_uring does")
+	}
+}
+
 // Buffers returns the memory of one member's slots.
 func (q *Queue) Buffers(member int) []byte {
 	size := q.o.Config.Depth * q.o.Config.BlockBytes
@@ -116,17 +127,6 @@ func (q *Queue) Join(member int) (*Member, error) {
 	m := q.members[member]
 	m.holder = lock.NewHolder(member)
 	return m, nil
-}
-
-// open makes the inner queue.
-func (q *Queue) open() {
-	if q.inner, q.openErr = q.o.Open(q.config); q.openErr != nil || q.o.Variant != U1 {
-		return
-	}
-	var ok bool
-	if q.split, ok = q.inner.(Splitter); !ok {
-		q.openErr = fmt.Errorf("variant u1 of a shared queue needs an engine that fills and enters apart, as io_uring does")
-	}
 }
 
 // Close frees the inner queue, the lock and the buffers. No member may use them any more.

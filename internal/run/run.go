@@ -36,13 +36,13 @@ type Options struct {
 	Tool      report.Tool
 	Command   []string            // argv, for the Result
 	Env       func(string) string // the environment; nil: empty
+	Scratch   *target.Target      // for jobs that ask for a scratch file, instead of one of the run's own; it stays open
 	Say       func(string)        // told in words what takes time before the load starts; nil: silent
 	Progress  func(Progress)      // called about once per window while workers run; nil: silent
 	Overwrite bool                // existing regular files named by write jobs are overwritten within their size, as fio does
 	Clock     string              // "monotonic" rules the time stamp counter out
 	Root      device.Root         // of /sys and /proc; "" is this machine's
 	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
-	Scratch   *target.Target      // for jobs that ask for a scratch file, instead of one of the run's own; it stays open
 }
 
 // Progress is the state of a run that is going on.

@@ -20,9 +20,8 @@ import (
 const RequireEnv = "BLKMETER_REQUIRE"
 
 // Require skips the test, with the reason, unless the machine has all of needs: "root", "loop" (loop
-// devices that this process may attach), "fuse", "zram", "mount" (mounting file systems), "rt" (real-time
-// threads, which may hold up whatever else runs: only where RequireEnv names it), or the name of a program. It
-// fails the test instead when RequireEnv names the missing need.
+// devices that this process may attach), "fuse", "zram", "mount" (mounting file systems), or the name of a
+// program. It fails the test instead when RequireEnv names the missing need.
 func Require(t testing.TB, needs ...string) {
 	t.Helper()
 	for _, need := range needs {
@@ -49,17 +48,17 @@ func missing(need string) string {
 		if os.Geteuid() != 0 {
 			return "this process is not root"
 		}
-	case "rt":
-		if !demanded(need) {
-			return "real-time threads disturb the machine, and " + RequireEnv + " does not ask for them"
-		}
-		return cannotBeRealTime()
 	case "loop":
 		return cannotOpen("/dev/loop-control")
 	case "fuse":
 		return cannotOpen("/dev/fuse")
 	case "zram":
 		return cannotOpen("/sys/class/zram-control/hot_add")
+	case "rt": // real-time threads
+		if !demanded(need) {
+			return "real-time threads hold up whatever else runs, and " + RequireEnv + " does not ask for them"
+		}
+		return cannotBeRealTime()
 	default:
 		if _, err := exec.LookPath(need); err != nil {
 			return err.Error()
