@@ -32,20 +32,15 @@ func orEmpty[T any](s []T) []T {
 	return s
 }
 
-// Host describes the machine as results do; t is the CPUs that this process may use.
-func Host(root device.Root, t device.Topology) report.Host {
-	h := device.ReadHost(root, t)
-	return report.Host{
+// describe notes the circumstances of the run.
+func (c *conductor) describe() {
+	h := device.ReadHost(c.o.Root, c.topo)
+	c.result.Host = report.Host{
 		Name: h.Name, Kernel: h.Kernel, Arch: h.Arch, CPUModel: h.CPUModel, CPUs: h.CPUs, Cores: h.Cores, NUMANodes: h.NUMANodes,
 		Governor: h.Governor, MemoryBytes: h.MemoryBytes, Virtualized: h.Virtualized, ClockSource: h.ClockSource,
 		GOMAXPROCS: runtime.GOMAXPROCS(0), Root: h.Root, UringDisabled: h.UringDisabled, MemlockBytes: h.MemlockBytes,
 		OpenFilesLimit: h.OpenFilesLimit,
 	}
-}
-
-// describe notes the circumstances of the run.
-func (c *conductor) describe() {
-	c.result.Host = Host(c.o.Root, c.topo)
 	c.result.Clock = report.Clock{
 		Source: c.clock.Source(), Reason: c.clock.Reason(), CostNS: c.clock.CostNS(), Stamps: "batch", TicksPerUS: c.clock.TicksPerMicrosecond(),
 	}
