@@ -230,7 +230,9 @@ type Spec struct {
 // Fairness tells how evenly a shared queue served its workers.
 type Fairness struct {
 	Lock           string  `json:"lock"`
-	Jain           float64 `json:"jain"` // 1: all workers got the same number of I/Os; 1/n: one got everything
+	Variant        string  `json:"variant"` // what the lock was held for: u1 filling, u2 and the system call, u2c and completions, u3 and hold_ns
+	HoldNS         int64   `json:"hold_ns"` // of u3: how much longer the lock was held for each request
+	Jain           float64 `json:"jain"`    // 1: all workers got the same number of I/Os; 1/n: one got everything
 	LockWaitNS     int64   `json:"lock_wait_ns"`
 	LockAcquires   int64   `json:"lock_acquires"`
 	WaitPerIONS    float64 `json:"lock_wait_per_io_ns"`

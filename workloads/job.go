@@ -193,6 +193,8 @@ type Job struct {
 	NoWait           bool
 	SharedQueue      bool   // --queue=single
 	QueueLock        string // --queue-lock
+	QueueVariant     string // --queue-variant: "u1", "u2", "u2c", "u3"; what that lock is held for
+	HoldNS           int64  // --hold-ns: of u3, how much longer for each request, nanoseconds
 
 	// Placement.
 	CPUsAllowed       []int // nil: blkmeter places workers itself
@@ -297,7 +299,7 @@ func DefaultJob() Job {
 		Buffers: BufferSpec{Scramble: true, CompressPercent: -1, CompressChunk: 512, DedupePercent: -1, Mem: "malloc"},
 		Engine:  "auto", IODepth: 1,
 		BatchSubmit: 1, BatchCompleteMin: 1,
-		SQThreadPollCPU: -1, QueueLock: "mutex",
+		SQThreadPollCPU: -1, QueueLock: "mutex", QueueVariant: "u2c",
 		CPUsAllowedPolicy: "shared", Placement: "queues",
 		Thinktime:   Thinktime{Blocks: 1, Type: "complete"},
 		RateProcess: "linear", RateCycle: time.Second,

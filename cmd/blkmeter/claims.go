@@ -7,15 +7,18 @@ import (
 	"math/rand/v2"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine/lock"
 	"github.com/blkmeter/blkmeter/internal/claims"
+	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/lockbench"
-	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/internal/run"
+	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/spf13/cobra"
 )
 
@@ -26,6 +29,7 @@ type claimsOptions struct {
 	seed    uint64
 	json    bool
 	output  string
+	destroy string
 }
 
 func newClaimsCommand(a *app) *cobra.Command {
@@ -51,11 +55,15 @@ func newClaimsRunCommand(a *app) *cobra.Command {
 NOT REPRODUCED, INCONCLUSIVE (with the number of blocks needed) or CANNOT BE TESTED HERE (with the
 code and what would make it testable). Claims are named by number (2, 24a); without any, all are run.
 
+Without a DEVICE they are tested on one of blkmeter's own: a loop device over a file in memory as root,
+a scratch file else. A DEVICE is only read, unless --destroy names it. Its scheduler and the like are
+changed for the arms that are about them, and restored; blkmeter restore does that after a crash.
+
 Profiles: ci (0.35 s arms, up to 10 blocks, smallest effect 10 %), bench (5 s arms, up to 20 blocks),
 full (5 s arms, 20 blocks). All look at fixed numbers of blocks only, early looks with wider intervals.
 
-Exit status: 0 every claim got its verdict, whatever it is; 1 usage; 7 the system lacks something;
-130 interrupted, the verdicts so far were written.`,
+Exit status: 0 every claim got its verdict, whatever it is; 1 usage; 2 target refused; 7 the system
+lacks something; 130 interrupted, the verdicts so far were written.`,
 		Example: `  blkmeter claims run 21 23 24a
   blkmeter claims run --budget=5m --output=claims.json
   blkmeter claims run 2 16 /dev/nvme0n1 --profile=bench`,
@@ -67,6 +75,7 @@ Exit status: 0 every claim got its verdict, whatever it is; 1 usage; 7 the syste
 	f.Uint64Var(&o.seed, "seed", 0, "seed of the order of arms and of the intervals (default: drawn, and recorded)")
 	f.BoolVar(&o.json, "json", false, "write the document (blkmeter.claims/1) instead of text")
 	f.StringVarP(&o.output, "output", "o", "", "write the document to this file as well")
+	f.StringVar(&o.destroy, "destroy", "", "name of the DEVICE (nvme0n1) if arms may write to it; what is on it is then lost")
 	return cmd
 }
 
@@ -92,7 +101,7 @@ func splitClaimArgs(args []string) (ids []string, device string, err error) {
 }
 
 func runClaims(ctx context.Context, a *app, o claimsOptions, args []string) error {
-	ids, device, err := splitClaimArgs(args)
+	ids, path, err := splitClaimArgs(args)
 	if err != nil {
 		return err
 	}
@@ -111,32 +120,62 @@ func runClaims(ctx context.Context, a *app, o claimsOptions, args []string) erro
 	if err != nil {
 		return err
 	}
-	runners := claims.Runners{Lock: &claims.LockRunner{CPUs: env.CPUs, Arm: profile.Arm, Ramp: profile.Ramp, StateDir: lock.StateDir(a.env)}}
-	if device != "" {
-		return fault.New(fault.ExitEnvironment, "NO_DEVICE_CLAIMS", "leave the device out to test the claims about locks",
-			"this build cannot test claims on a device")
-	}
-	run := claims.Options{Profile: profile, Seed: o.seed, Budget: o.budget}
-	if a.terminal() {
-		run.Progress = func(p claims.Progress) {
-			fmt.Fprintf(a.stderr, "\r\x1b[Kclaim %s, block %d of at most %d, arm %s, at most %v left", p.Claim, p.Block, p.MaxBlocks, p.Arm, p.Left.Round(time.Second))
+	status := newProgress(a.stderr, a.env, "auto")
+	state := lock.StateDir(a.env)
+	runners := claims.Runners{Lock: &claims.LockRunner{CPUs: env.CPUs, Arm: profile.Arm, Ramp: profile.Ramp, StateDir: state}}
+	facts := ""
+	var subject *claims.Subject
+	if path != "" || slices.ContainsFunc(selected, func(c claims.Claim) bool { return c.NeedsDevice() }) {
+		status.say("making ready what the claims are tested on")
+		if subject, err = claimsSubject(ctx, a, path); err != nil {
+			status.clear()
+			return err
 		}
+		mayDestroy := o.destroy != "" && o.destroy == subject.Target
+		if o.destroy != "" && !mayDestroy {
+			err := fault.Usage("DESTROY_OTHER", "leave it out: without it nothing is written to a device of yours", "--destroy=%s does not name what the claims are tested on, which is %s", o.destroy, subject.Name())
+			return errors.Join(err, subject.Close())
+		}
+		env.Device = subject.Device(mayDestroy)
+		facts = subject.Describe(len(env.CPUs))
+		runners.Device = &claims.DeviceRunner{Subject: subject, CPUs: env.CPUs, MayDestroy: mayDestroy, Env: a.env, StateDir: state}
 	}
-	doc, runErr := claims.Run(ctx, env, selected, runners, run)
-	if a.terminal() {
-		fmt.Fprint(a.stderr, "\r\x1b[K")
+	doc, runErr := claims.Run(ctx, env, selected, runners, claims.Options{
+		Profile: profile, Seed: o.seed, Budget: o.budget,
+		Progress: func(p claims.Progress) {
+			status.draw(fmt.Sprintf("claim %s, block %d of at most %d, arm %s, at most %v left", p.Claim, p.Block, p.MaxBlocks, p.Arm, p.Left.Round(time.Second)))
+		},
+	})
+	status.clear()
+	doc.Command, doc.Tool, doc.KernelLocks = a.args, tool(), claims.KernelLocks("/sys")
+	doc.Host = run.Host("", device.ReadTopology("", env.CPUs))
+	var closeErr error
+	if subject != nil {
+		doc.Device, doc.DeviceFacts = subject.Name(), facts
+		closeErr = subject.Close()
 	}
-	doc.Command = a.args
-	doc.Tool = report.Tool{Name: "blkmeter"}
-	doc.Host.CPUs, doc.Host.Root = len(env.CPUs), env.Root
-	doc.KernelLocks = claims.KernelLocks("/sys")
-	if err := writeClaims(a, o, doc); err != nil {
+	if err := errors.Join(writeClaims(a, o, doc), closeErr); err != nil {
 		return err
 	}
 	if runErr != nil {
 		return fault.Wrap(runErr, fault.ExitInterrupted, "INTERRUPTED", "", "the claims were interrupted; the verdicts so far were written")
 	}
 	return nil
+}
+
+// claimsSubject opens what the user named, or makes something of our own.
+func claimsSubject(ctx context.Context, a *app, path string) (*claims.Subject, error) {
+	if path != "" {
+		return claims.Named(path)
+	}
+	if os.Geteuid() == 0 {
+		subject, err := claims.OwnLoop(ctx, a.env)
+		if err == nil || ctx.Err() != nil {
+			return subject, err
+		}
+		a.warn(workloads.Warning{Code: "NO_LOOP", Sentence: fmt.Sprintf("no loop device can be had, so a scratch file is used: %v", err), Hint: "modprobe loop, or name a DEVICE"})
+	}
+	return claims.OwnFile(ctx, a.env)
 }
 
 // writeClaims writes the document where the user wants it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/blkmeter/blkmeter/internal/claims"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/report/fio"
@@ -30,6 +32,8 @@ func newReportCommand(a *app) *cobra.Command {
 
 A result is what blkmeter run writes with --output-format=json; "-" is read from
 standard input. Several results are rendered one after another, except as json.
+A document of blkmeter claims run is rendered as text or json, with all verdicts
+computed again from its blocks.
 
 Exit codes: 0 done, 1 usage or a file that is no result, 3 the output cannot be
 written.`,
@@ -56,17 +60,30 @@ func (a *app) report(c reportConfig, paths []string) error {
 		return err
 	}
 	// All are read before the first is rendered: a bad one leaves no half output.
-	var results []*report.Result
+	var writers []func(io.Writer) error
 	for _, path := range paths {
-		r, err := a.load(path)
+		text, err := a.read(path)
 		if err != nil {
 			return err
 		}
-		results = append(results, r)
+		if claims.IsDocument(text) {
+			write, err := renderClaims(c, path, text)
+			if err != nil {
+				return err
+			}
+			writers = append(writers, write)
+			continue
+		}
+		r, err := report.Load(bytes.NewReader(text))
+		if err != nil {
+			e := fault.Of(err)
+			return fault.Wrap(e.Err, e.Exit, e.Code, e.Hint, "%s: %s", path, e.Sentence)
+		}
+		writers = append(writers, func(w io.Writer) error { return render(w, r) })
 	}
 	write := func(w io.Writer) error {
-		for _, r := range results {
-			if err := render(w, r); err != nil {
+		for _, each := range writers {
+			if err := each(w); err != nil {
 				return err
 			}
 		}
@@ -81,11 +98,39 @@ func (a *app) report(c reportConfig, paths []string) error {
 	return nil
 }
 
-func (a *app) load(path string) (*report.Result, error) {
-	if path == "-" {
-		return report.Load(a.stdin)
+// read returns what a file, or standard input for "-", holds, cut off beyond what a document may have.
+func (a *app) read(path string) ([]byte, error) {
+	const code, hint = "RESULT_UNREADABLE", "name a file written by blkmeter run --output"
+	in := a.stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fault.Wrap(err, fault.ExitUsage, code, hint, "cannot read the result")
+		}
+		defer f.Close()
+		in = f
 	}
-	return report.LoadFile(path)
+	text, err := io.ReadAll(io.LimitReader(in, report.MaxBytes+1))
+	if err != nil {
+		return nil, fault.Wrap(err, fault.ExitUsage, code, hint, "cannot read the result")
+	}
+	return text, nil
+}
+
+// renderClaims judges a document of claims again and returns what writes it.
+func renderClaims(c reportConfig, path string, text []byte) (func(io.Writer) error, error) {
+	doc, err := claims.Load(bytes.NewReader(text))
+	if err != nil {
+		return nil, fault.Wrap(err, fault.ExitUsage, "BAD_RESULT", "", "%s is no document of claims", path)
+	}
+	doc.Judge()
+	switch c.format {
+	case "text":
+		return doc.Text, nil
+	case "json":
+		return doc.Save, nil
+	}
+	return nil, fault.Usage("BAD_FORMAT", "use --format=text or json", "%s holds verdicts on claims, which have no format %s", path, c.format)
 }
 
 // renderer returns what writes a Result in a format.

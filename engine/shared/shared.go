@@ -2,9 +2,9 @@
 // blk-mq: one request_queue, one queue_lock, every CPU at it.
 //
 // What it shows is what such a lock costs in userspace, in front of today's kernel; below the queue the
-// kernel is the same as with private queues. The lock is held while requests are handed to the kernel (the
-// old layer held it around insertion) and again while completions are handed to their owners (the old
-// layer took it in completion, too).
+// kernel is the same as with private queues. How much of the way the lock covers is the [Variant]. As a rule
+// it is held while requests are handed to the kernel (the old layer held it around insertion) and again while
+// completions are handed to their owners (the old layer took it in completion, too).
 //
 // Waiting for completions is not done under the lock, since nobody could submit meanwhile. One member at a
 // time, the leader, waits in the kernel and delivers what it finds; the others park until they are
@@ -19,20 +19,40 @@ import (
 
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/lock"
+	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/kernel/mem"
 )
 
 // Sentence is printed with every figure of a shared queue.
 const Sentence = "this measures a userspace lock in front of the kernel; the kernel itself has no single-queue path any more"
 
+// Variant says what the lock is held for.
+type Variant string
+
+const (
+	U1  Variant = "u1"  // filling the submission ring; the system call is made without it, by several threads at once
+	U2  Variant = "u2"  // filling and the system call; completions are handed over under a mutex of their own
+	U2C Variant = "u2c" // that, and handing completions to their owners: nearest to the old block layer
+	U3  Variant = "u3"  // as U2C, and Options.HoldNS more for each request
+)
+
 // Options say what is shared by whom.
 type Options struct {
 	Lock     string        // a name of lock.Names
+	Variant  Variant       // "" is U2C
+	HoldNS   int64         // of U3: how much longer the lock is held for each request submitted, nanoseconds
 	Members  int           // how many submitters will join
 	Config   engine.Config // of one member: Depth slots each, so that the tags in total equal those of private queues
 	StateDir string        // where a SysV semaphore is recorded until it is removed
 	Now      func() int64  // the run's clock, nanoseconds
 	Open     func(engine.Config) (engine.Queue, error)
+}
+
+// Splitter is a queue whose Submit comes apart, so that only the first half needs the lock.
+type Splitter interface {
+	engine.Queue
+	Fill(reqs []engine.Request) (int, error) // puts requests where the kernel will look; one thread at a time
+	Enter(n int) error                       // has the kernel take n of them; from any thread, several at once
 }
 
 // Queue is the one queue.
@@ -43,16 +63,21 @@ type Queue struct {
 	config  engine.Config // of the inner queue
 	once    sync.Once
 	inner   engine.Queue
+	split   Splitter // of U1: the inner queue; else nil
 	openErr error
 
-	members []*Member
-	leads   atomic.Int32        // index+1 of the member that waits in the kernel; 0 none
-	found   []engine.Completion // the leader's
-	broken  atomic.Pointer[error]
+	delivery sync.Mutex // of U1 and U2: guards what the lock guards otherwise, the members' boxes
+	members  []*Member
+	leads    atomic.Int32        // index+1 of the member that waits in the kernel; 0 none
+	found    []engine.Completion // the leader's
+	broken   atomic.Pointer[error]
 }
 
 // New makes the queue; it opens the inner one when the first member joins, on that member's thread.
 func New(o Options) (*Queue, error) {
+	if o.Variant == "" {
+		o.Variant = U2C
+	}
 	l, err := lock.New(o.Lock, lock.Options{Holders: o.Members, StateDir: o.StateDir})
 	if err != nil {
 		return nil, err
@@ -76,6 +101,17 @@ func New(o Options) (*Queue, error) {
 	return q, nil
 }
 
+// open makes the inner queue.
+func (q *Queue) open() {
+	if q.inner, q.openErr = q.o.Open(q.config); q.openErr != nil || q.o.Variant != U1 {
+		return
+	}
+	var ok bool
+	if q.split, ok = q.inner.(Splitter); !ok {
+		q.openErr = fmt.Errorf("variant u1 of a shared queue needs an engine that fills and enters apart, as io_uring does")
+	}
+}
+
 // Buffers returns the memory of one member's slots.
 func (q *Queue) Buffers(member int) []byte {
 	size := q.o.Config.Depth * q.o.Config.BlockBytes
@@ -84,7 +120,7 @@ func (q *Queue) Buffers(member int) []byte {
 
 // Join makes the calling thread a member. It must be locked to its goroutine for good.
 func (q *Queue) Join(member int) (*Member, error) {
-	q.once.Do(func() { q.inner, q.openErr = q.o.Open(q.config) })
+	q.once.Do(q.open)
 	if q.openErr != nil {
 		return nil, q.openErr
 	}
@@ -123,8 +159,8 @@ type Member struct {
 	index  int
 	base   uint32 // its first slot in the inner queue
 	reqs   []engine.Request
-	box    []engine.Completion // delivered and not yet reaped; guarded by the lock
-	parked bool                // waits for wake; guarded by the lock
+	box    []engine.Completion // delivered and not yet reaped; guarded by what deliver takes
+	parked bool                // waits for wake; guarded likewise
 	wake   chan struct{}
 
 	counters engine.Counters
@@ -151,6 +187,29 @@ func (m *Member) acquire() error {
 	return nil
 }
 
+func (m *Member) release() { m.queue.lock.Unlock(m.holder) }
+
+// deliver takes what guards the members' boxes: the lock itself, unless the variant leaves it to submission.
+func (m *Member) deliver() error {
+	if m.queue.o.Variant == U2C || m.queue.o.Variant == U3 {
+		return m.acquire()
+	}
+	if err := m.queue.broken.Load(); err != nil {
+		return *err
+	}
+	m.queue.delivery.Lock()
+	return nil
+}
+
+// delivered gives it back.
+func (m *Member) delivered() {
+	if m.queue.o.Variant == U2C || m.queue.o.Variant == U3 {
+		m.release()
+		return
+	}
+	m.queue.delivery.Unlock()
+}
+
 // fail ends the queue for every member: without the lock nobody can hand over the lead any more.
 func (q *Queue) fail(err error) error {
 	q.broken.CompareAndSwap(nil, &err)
@@ -168,9 +227,7 @@ func (m *Member) nudge() {
 	}
 }
 
-func (m *Member) release() { m.queue.lock.Unlock(m.holder) }
-
-// Submit hands requests to the inner queue, holding the lock through the system call.
+// Submit hands requests to the inner queue, holding the lock through the system call unless the variant is U1.
 func (m *Member) Submit(reqs []engine.Request) (int, error) {
 	if len(reqs) == 0 {
 		return 0, nil
@@ -182,9 +239,27 @@ func (m *Member) Submit(reqs []engine.Request) (int, error) {
 	if err := m.acquire(); err != nil {
 		return 0, err
 	}
+	if m.queue.split != nil {
+		n, err := m.queue.split.Fill(batch)
+		m.release()
+		if err == nil && n > 0 {
+			err = m.queue.split.Enter(n)
+		}
+		return n, err
+	}
 	n, err := m.queue.inner.Submit(batch)
+	if m.queue.o.Variant == U3 {
+		m.hold(int64(n) * m.queue.o.HoldNS)
+	}
 	m.release()
 	return n, err
+}
+
+// hold burns so many nanoseconds, as a longer critical section would.
+func (m *Member) hold(ns int64) {
+	for until := m.queue.o.Now() + ns; m.queue.o.Now() < until; {
+		cpu.Pause(1)
+	}
 }
 
 // Reap returns the member's own completions, waiting as the leader or parked behind one. Behind a leader it
@@ -192,14 +267,14 @@ func (m *Member) Submit(reqs []engine.Request) (int, error) {
 func (m *Member) Reap(done []engine.Completion, min int, timeout time.Duration) (int, error) {
 	q := m.queue
 	for {
-		if err := m.acquire(); err != nil {
+		if err := m.deliver(); err != nil {
 			return 0, err
 		}
 		n := m.take(done)
 		enough := n > 0 && n >= min
 		lead := !enough && q.leads.CompareAndSwap(0, int32(m.index+1))
 		m.parked = n == 0 && !lead && min > 0
-		m.release()
+		m.delivered()
 		switch {
 		case lead:
 			// What was taken already stays taken: wait only for the rest.
@@ -212,7 +287,7 @@ func (m *Member) Reap(done []engine.Completion, min int, timeout time.Duration) 
 	}
 }
 
-// take moves delivered completions out of the box; the lock is held.
+// take moves delivered completions out of the box; the boxes are guarded.
 func (m *Member) take(done []engine.Completion) int {
 	n := copy(done, m.box)
 	m.box = m.box[:copy(m.box, m.box[n:])]
@@ -229,7 +304,7 @@ func (m *Member) leadFor(done []engine.Completion, min int, timeout time.Duratio
 	}
 	for {
 		k, err := q.inner.Reap(q.found, atLeast, timeout)
-		if e := m.acquire(); e != nil {
+		if e := m.deliver(); e != nil {
 			return n, e
 		}
 		for _, c := range q.found[:k] {
@@ -240,11 +315,11 @@ func (m *Member) leadFor(done []engine.Completion, min int, timeout time.Duratio
 		}
 		n += m.take(done[n:])
 		if n < min && k > 0 && err == nil {
-			m.release()
+			m.delivered()
 			continue
 		}
 		if err != nil {
-			m.release()
+			m.delivered()
 			return n, q.fail(err)
 		}
 		q.leads.Store(0)
@@ -255,12 +330,12 @@ func (m *Member) leadFor(done []engine.Completion, min int, timeout time.Duratio
 				break
 			}
 		}
-		m.release()
+		m.delivered()
 		return n, err
 	}
 }
 
-// rouse wakes the member if it is parked; the lock is held.
+// rouse wakes the member if it is parked; the boxes are guarded.
 func (m *Member) rouse() {
 	if m.parked {
 		m.parked = false

@@ -13,10 +13,11 @@ import (
 )
 
 // slowQueue finishes requests in the order they came, some time after they were submitted, as a device does.
-// One thread may submit while another reaps.
+// One thread may submit while another reaps; what was filled, any thread may enter.
 type slowQueue struct {
 	t        *testing.T
 	work     chan engine.Completion
+	filled   chan engine.Completion
 	inSubmit atomic.Int32
 	inReap   atomic.Int32
 }
@@ -30,6 +31,24 @@ func (q *slowQueue) Submit(reqs []engine.Request) (int, error) {
 	}
 	q.inSubmit.Add(-1)
 	return len(reqs), nil
+}
+
+func (q *slowQueue) Fill(reqs []engine.Request) (int, error) {
+	if q.inSubmit.Add(1) != 1 {
+		q.t.Error("two threads are in Fill")
+	}
+	for _, r := range reqs {
+		q.filled <- engine.Completion{Slot: r.Slot, Result: int32(r.Length)}
+	}
+	q.inSubmit.Add(-1)
+	return len(reqs), nil
+}
+
+func (q *slowQueue) Enter(n int) error {
+	for range n {
+		q.work <- <-q.filled
+	}
+	return nil
 }
 
 func (q *slowQueue) Reap(done []engine.Completion, min int, _ time.Duration) (int, error) {
@@ -60,13 +79,26 @@ func (q *slowQueue) Close() error              { return nil }
 // Every member gets back exactly its own requests, however the lead changes hands, and nobody is left
 // waiting.
 func TestEveryMemberGetsItsOwn(t *testing.T) {
+	type way struct {
+		kind    string
+		variant Variant
+	}
+	var ways []way
 	for _, kind := range lock.Names() {
-		t.Run(kind, func(t *testing.T) {
+		ways = append(ways, way{kind, ""})
+	}
+	for _, v := range []Variant{U1, U2, U2C, U3} {
+		ways = append(ways, way{"futex", v})
+	}
+	for _, w := range ways {
+		t.Run(w.kind+" "+string(w.variant), func(t *testing.T) {
 			const members, depth, turns = 3, 4, 200
-			inner := &slowQueue{t: t, work: make(chan engine.Completion, members*depth)}
+			inner := &slowQueue{
+				t: t, work: make(chan engine.Completion, members*depth), filled: make(chan engine.Completion, members*depth),
+			}
 			clock := time.Now()
 			q, err := New(Options{
-				Lock: kind, Members: members, Config: engine.Config{Depth: depth, BlockBytes: 512}, StateDir: t.TempDir(),
+				Lock: w.kind, Variant: w.variant, HoldNS: 500, Members: members, Config: engine.Config{Depth: depth, BlockBytes: 512}, StateDir: t.TempDir(),
 				Now:  func() int64 { return int64(time.Since(clock)) },
 				Open: func(engine.Config) (engine.Queue, error) { return inner, nil },
 			})
@@ -113,7 +145,11 @@ func TestEveryMemberGetsItsOwn(t *testing.T) {
 							got += c
 						}
 					}
-					if c := m.Counters(); c.LockAcquires < 2*turns {
+					least, most := uint64(2*turns), uint64(1<<63)
+					if w.variant == U1 || w.variant == U2 { // the lock is submission's alone
+						least, most = turns, turns
+					}
+					if c := m.Counters(); c.LockAcquires < least || c.LockAcquires > most {
 						t.Errorf("member %d took the lock %d times in %d turns", k, c.LockAcquires, turns)
 					}
 				}()
@@ -171,3 +207,53 @@ func (q *brokenQueue) Reap([]engine.Completion, int, time.Duration) (int, error)
 }
 func (q *brokenQueue) Counters() engine.Counters { return engine.Counters{} }
 func (q *brokenQueue) Close() error              { return nil }
+
+// u3 holds the lock for so long per request that others get through no faster.
+func TestHoldingLonger(t *testing.T) {
+	const hold, depth = int64(200 * time.Microsecond), 4
+	for _, c := range []struct {
+		variant Variant
+		least   time.Duration
+	}{{U2C, 0}, {U3, depth * time.Duration(hold)}} {
+		clock := time.Now()
+		q, err := New(Options{
+			Lock: "mutex", Variant: c.variant, HoldNS: hold, Members: 1, Config: engine.Config{Depth: depth, BlockBytes: 512},
+			Now: func() int64 { return int64(time.Since(clock)) },
+			Open: func(engine.Config) (engine.Queue, error) {
+				return &slowQueue{t: t, work: make(chan engine.Completion, depth)}, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := q.Join(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if n, err := m.Submit(make([]engine.Request, depth)); n != depth || err != nil {
+			t.Errorf("%s: submitted %d: %v", c.variant, n, err)
+		}
+		if took := time.Since(start); took < c.least {
+			t.Errorf("%s: %v, want %v or more", c.variant, took, c.least)
+		}
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A queue that cannot submit in two halves is refused as u1, not silently run as something else.
+func TestU1NeedsAQueueThatComesApart(t *testing.T) {
+	q, err := New(Options{
+		Lock: "mutex", Variant: U1, Members: 1, Config: engine.Config{Depth: 1, BlockBytes: 512}, Now: func() int64 { return 0 },
+		Open: func(engine.Config) (engine.Queue, error) { return &brokenQueue{}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if _, err := q.Join(0); err == nil {
+		t.Error("it was taken")
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -33,7 +34,8 @@ type Queue struct {
 	nop     bool // every request is an IORING_OP_NOP and completes in full
 
 	forceAsync, sinceAsync int
-	submitted, reaped      uint64 // entries; apart because two threads count on a shared ring
+	submitted, reaped      uint64        // entries; apart because two threads count on a shared ring
+	enters                 atomic.Uint64 // calls that Enter made
 	features               []string
 }
 
@@ -200,8 +202,55 @@ func (q *Queue) Features() []string { return q.features }
 
 // Submit writes one entry per request in place and passes them all with one system call.
 func (q *Queue) Submit(reqs []engine.Request) (int, error) {
+	n, queued := q.fill(reqs)
+	if queued == 0 {
+		return n, nil
+	}
+	q.ring.Advance(queued)
+	for {
+		if err := q.ring.Submit(); err != nil {
+			return 0, fmt.Errorf("submitting to the ring: %w", err)
+		}
+		if !q.shared || q.ring.Unsubmitted() == 0 {
+			return n, nil
+		}
+		// The kernel is out of memory for requests, and the thread that reaps cannot submit for us.
+		runtime.Gosched()
+	}
+}
+
+// Fill is the first half of Submit on a shared queue: it writes and publishes the entries. Only reads and
+// writes come apart like that.
+func (q *Queue) Fill(reqs []engine.Request) (int, error) {
+	for i := range reqs {
+		if reqs[i].Op > engine.OpWrite {
+			return 0, fmt.Errorf("%w: %s on a queue whose lock is not held through the system call", engine.ErrUnsupported, reqs[i].Op)
+		}
+	}
+	n, queued := q.fill(reqs)
+	q.ring.Publish(queued)
+	return n, nil
+}
+
+// Enter is the second half: it passes n published entries to the kernel. Several threads may do so at once.
+func (q *Queue) Enter(n int) error {
+	for left := uint32(n); left > 0; {
+		q.enters.Add(1)
+		took, err := q.ring.Enter(left)
+		if err != nil {
+			return fmt.Errorf("submitting to the ring: %w", err)
+		}
+		if left -= took; left > 0 {
+			runtime.Gosched() // the kernel is out of memory for requests
+		}
+	}
+	return nil
+}
+
+// fill writes entries for as many requests as there is room for, and returns that number and how many of
+// them are for the kernel to do.
+func (q *Queue) fill(reqs []engine.Request) (taken int, queued uint32) {
 	n := uint32(min(len(reqs), int(q.ring.Room())))
-	queued := uint32(0)
 	for i := range reqs[:n] {
 		r := &reqs[i]
 		e := q.ring.Next(queued)
@@ -232,21 +281,8 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 		}
 		queued++
 	}
-	if queued == 0 {
-		return int(n), nil
-	}
-	q.ring.Advance(queued)
 	q.submitted += uint64(queued)
-	for {
-		if err := q.ring.Submit(); err != nil {
-			return 0, fmt.Errorf("submitting to the ring: %w", err)
-		}
-		if !q.shared || q.ring.Unsubmitted() == 0 {
-			return int(n), nil
-		}
-		// The kernel is out of memory for requests, and the thread that reaps cannot submit for us.
-		runtime.Gosched()
-	}
+	return int(n), queued
 }
 
 // other prepares e for what is neither a read nor a write, or does it at once and returns false.
@@ -303,7 +339,7 @@ func (q *Queue) Reap(done []engine.Completion, min int, timeout time.Duration) (
 // Counters returns the calls of io_uring_enter and the completions that did not fit the ring.
 func (q *Queue) Counters() engine.Counters {
 	return engine.Counters{
-		Syscalls:  q.ring.SubmitEnters + q.ring.WaitEnters,
+		Syscalls:  q.ring.SubmitEnters + q.ring.WaitEnters + q.enters.Load(),
 		Overflows: uint64(q.ring.Overflows()),
 	}
 }

@@ -186,7 +186,7 @@ type Arm struct {
 	Lock *LockArm // a lock alone
 
 	Job     *workloads.Job    // the I/O; NumJobs, Runtime and RampTime are set by the scheduler
-	Beside  *workloads.Job    // I/O that disturbs Job meanwhile, from a process of its own
+	Beside  *workloads.Job    // I/O that disturbs Job meanwhile, from a thread of its own
 	Queue   map[string]string // settings of /sys/block/X/queue to make before and undo after
 	NullBlk map[string]string // attributes of the null_blk to use instead of the device, where the platform is null_blk
 	Place   Place
@@ -387,6 +387,23 @@ func ProfileNamed(name string) (Profile, bool) {
 
 // Cost is how long testing the claim may take at most.
 func (p Profile) Cost(c *Claim) time.Duration {
-	blocks := p.Looks[len(p.Looks)-1].Blocks
-	return time.Duration(blocks*len(c.Arms)) * (p.Arm + p.Ramp + 20*time.Millisecond)
+	var block time.Duration
+	for _, a := range c.Arms {
+		block += p.Arm + p.Ramp + 20*time.Millisecond
+		if a.Job != nil {
+			block += ioOverhead
+		}
+		if a.Explain {
+			block += tracedOverhead + min(p.Arm, time.Second)
+		}
+	}
+	return time.Duration(p.Looks[len(p.Looks)-1].Blocks) * block
 }
+
+const (
+	// ioOverhead is what an arm with I/O takes besides its window: opening, collecting garbage, changing
+	// settings, and measuring blkmeter's own ceiling.
+	ioOverhead = 180 * time.Millisecond
+	// tracedOverhead is what tracepoints take to be opened and closed.
+	tracedOverhead = 500 * time.Millisecond
+)

@@ -70,7 +70,7 @@ func ciProfile() Profile {
 	return p
 }
 
-func runOne(t *testing.T, c Claim, r Runner, seed uint64) (*Document, *Record) {
+func runOne(t testing.TB, c Claim, r Runner, seed uint64) (*Document, *Record) {
 	t.Helper()
 	d, err := Run(context.Background(), twoCPUs, []Claim{c}, r, Options{Profile: ciProfile(), Seed: seed})
 	if err != nil {
@@ -716,7 +716,7 @@ func TestCurvesAreExplained(t *testing.T) {
 }
 
 // exampleDocument has one claim of every verdict.
-func exampleDocument(t *testing.T) *Document {
+func exampleDocument(t testing.TB) *Document {
 	t.Helper()
 	reproduced, refuted, open, needy := loss(), loss(), loss(), loss()
 	reproduced.Tests[0].Band = &Band{0.6, 0.9, "32 threads on 16 cores", "a paper"}
@@ -831,4 +831,31 @@ func TestNothingUnreadIsPrinted(t *testing.T) {
 	if !regexp.MustCompile(`Source \(unread\): [^:\n]*\.\n`).MatchString(text) {
 		t.Error("unread sources are not told apart")
 	}
+}
+
+// FuzzJudge: whatever a file holds, loading, judging and printing it ends, and with a verdict of ours.
+func FuzzJudge(f *testing.F) {
+	var saved bytes.Buffer
+	if err := exampleDocument(f).Save(&saved); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(saved.Bytes())
+	f.Add([]byte(`{"schema": "blkmeter.claims/1", "claims": [{"blocks": [{}, {}], "tests": [{"test": {"rule": "explained", "of": ["a"], "decides": true}}]}]}`))
+	f.Add([]byte(`{"schema": "blkmeter.claims/1", "claims": [{"blocks": [{}], "arms": [{"name": "a"}], "tests": [{"test": {"rule": "curve", "than": {}, "of": ["a"], "to": ["a"]}}]}]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		d, err := Load(bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		d.Judge()
+		for _, r := range d.Records {
+			if len(r.Blocks) > 0 && !slices.Contains([]Verdict{Reproduced, NotReproduced, Inconclusive, CannotTest}, r.Verdict) {
+				t.Errorf("claim %s: verdict %q", r.ID, r.Verdict)
+			}
+		}
+		var out bytes.Buffer
+		if err := d.Text(&out); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/blkmeter/blkmeter/internal/stats"
@@ -237,6 +238,15 @@ func (d *Document) Save(w io.Writer) error {
 		return fmt.Errorf("writing the claims document: %w", err)
 	}
 	return nil
+}
+
+// IsDocument says whether text claims to be a document of claims, of any version.
+func IsDocument(text []byte) bool {
+	var d struct {
+		Schema string `json:"schema"`
+	}
+	family, _, _ := strings.Cut(Schema, "/")
+	return json.Unmarshal(text, &d) == nil && strings.HasPrefix(d.Schema, family+"/")
 }
 
 // Load reads a document that Save wrote.

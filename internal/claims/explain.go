@@ -18,17 +18,24 @@ const maxSites = 5
 func (s *session) explain() {
 	r := s.r
 	r.Explain = []string{}
-	var contended, waits []string
+	var contended, waits, calls, locked, mapped []string
 	var sites []string
 	for _, a := range r.Arms {
 		var parts, wholes, gaps, jains []float64
 		var histograms [][]stats.Bucket
+		var perIO averages
+		var same, issued float64
 		for _, b := range r.Blocks {
 			sample, ok := b.Samples[a.Name]
 			if !ok {
 				continue
 			}
-			if n, ok := sample.Values[Contended]; ok {
+			values := sample.Values
+			perIO.add(values)
+			if n, ok := values[SameCPU]; ok {
+				same, issued = same+n, issued+values[IOs]
+			}
+			if n, ok := values[Contended]; ok {
 				parts, wholes = append(parts, n), append(wholes, sample.Values[IOs])
 				sites = append(sites, sample.Sites...)
 			}
@@ -38,6 +45,15 @@ func (s *session) explain() {
 			if h, err := histogram(sample.Histogram); err == nil && s.claim.armIsCrowd(a.Name) {
 				histograms = append(histograms, h)
 			}
+		}
+		if perIO.shared {
+			locked = append(locked, fmt.Sprintf("%s %s (Jain %.2f)", a.Name, prose.Nanoseconds(perIO.lockWaitNS/perIO.ios), perIO.jain/perIO.n))
+		}
+		if perIO.n > 0 && slices.Contains(s.claim.Explain, syscallsPerIO) {
+			calls = append(calls, fmt.Sprintf("%s %.2f", a.Name, perIO.syscalls/perIO.n))
+		}
+		if issued > 0 {
+			mapped = append(mapped, fmt.Sprintf("%s %.0f%%", a.Name, min(100*same/issued, 100)))
 		}
 		if ios := sum(wholes); ios > 0 {
 			contended = append(contended, fmt.Sprintf("%s %.0f", a.Name, 1000*sum(parts)/ios))
@@ -54,6 +70,18 @@ func (s *session) explain() {
 	if len(contended) > 0 {
 		r.Explain = append(r.Explain, "contended lock acquisitions per 1,000 I/O: "+strings.Join(contended, ", "))
 	}
+	for _, line := range []struct {
+		what string
+		arms []string
+	}{
+		{syscallsPerIO, calls},
+		{"waiting for the lock per I/O", locked},
+		{"requests completed on the CPU that issued them", mapped},
+	} {
+		if len(line.arms) > 0 {
+			r.Explain = append(r.Explain, line.what+": "+strings.Join(line.arms, ", "))
+		}
+	}
 	if len(sites) > 0 {
 		slices.Sort(sites)
 		sites = slices.Compact(sites)
@@ -67,6 +95,29 @@ func (s *session) explain() {
 			w = "       " + w
 		}
 		r.Explain = append(r.Explain, w)
+	}
+}
+
+// syscallsPerIO is the explanation of claims about batches.
+const syscallsPerIO = "system calls per I/O"
+
+// averages adds up what the blocks of one arm with I/O say of its cost.
+type averages struct {
+	n, ios, syscalls, lockWaitNS, jain float64
+	shared                             bool // there was a lock
+}
+
+func (a *averages) add(v map[Metric]float64) {
+	if _, io := v[Syscalls]; !io {
+		return
+	}
+	a.n++
+	a.ios += v[IOs]
+	a.syscalls += v[Syscalls]
+	if wait, ok := v[LockWait]; ok {
+		a.lockWaitNS += wait
+		a.jain += v[Jain]
+		a.shared = true
 	}
 }
 

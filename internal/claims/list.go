@@ -60,6 +60,12 @@ sentence that can turn out false. Every claim compares arms: the same work, one 
 every arm once, in random order, and blocks are repeated, so that whatever drifts on the machine drifts under
 all arms alike. What counts is the ratio within each block, averaged over blocks, with an interval.
 
+Name a device to learn what holds there: ` + "`blkmeter claims run 2 16 /dev/nvme0n1`" + `. It is only read, unless
+` + "`--destroy`" + ` names it; its scheduler and the like are changed for the arms that are about them, noted in a
+journal first, and restored. Without a device, root gets a loop device over a nameless file in memory and other
+users a scratch file, both gone when the claims end, however they end. What such a device can decide is told
+with each claim.
+
 ## The four verdicts
 
 | verdict | means |

@@ -120,6 +120,7 @@ func encode(h *hdrhistogram.Histogram) (string, error) {
 // ticks is what CPUs did since boot, in clock ticks (proc_stat(5)).
 type ticks struct {
 	busy  int64 // in anything but idling and waiting for I/O
+	user  int64 // of that, in user mode
 	all   int64
 	steal int64 // taken by the hypervisor; part of busy
 }
@@ -150,6 +151,9 @@ func readTicks(file string, cpus []int) ticks {
 			t.all += v
 			if i != 3 && i != 4 {
 				t.busy += v
+			}
+			if i < 2 {
+				t.user += v
 			}
 			if i == 7 {
 				t.steal += v

@@ -33,7 +33,7 @@ intr 1 2 3 4 5 6 7 8 9
 cpux 1 2 3 4 5 6 7 8 9
 `)
 	file := filepath.Join(root, "stat")
-	if got, want := readTicks(file, []int{0, 1}), (ticks{busy: 231, all: 3231, steal: 66}); got != want {
+	if got, want := readTicks(file, []int{0, 1}), (ticks{busy: 231, user: 33, all: 3231, steal: 66}); got != want {
 		t.Errorf("two CPUs: %+v, want %+v", got, want)
 	}
 	if got := readTicks(file, []int{7}); got != (ticks{}) {
@@ -59,7 +59,7 @@ func TestStolen(t *testing.T) {
 		{"the hypervisor on more", 205, 200, 5, 2 * second, true},
 		{"nothing was counted", 0, 0, 0, second, false},
 	} {
-		if got := stolen(ticks{}, ticks{c.busy, c.all, c.steal}, c.own); got != c.want {
+		if got := stolen(ticks{}, ticks{busy: c.busy, all: c.all, steal: c.steal}, c.own); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}

@@ -28,8 +28,8 @@ const (
 // userLock is printed with every result about a queue shared in userspace.
 const userLock = "This measures a userspace lock in front of the kernel; your kernel has no single-queue path."
 
-// device is the preconditions of everything that needs blk-mq, and more.
-func device(more ...Need) []Need {
+// onDevice is the preconditions of everything that needs blk-mq, and more.
+func onDevice(more ...Need) []Need {
 	return append([]Need{{Code: NeedDevice}, {Code: DeviceIsBio}}, more...)
 }
 
@@ -173,7 +173,7 @@ func queueLockClaims() []Claim {
 		Conditions: "null device, several sockets; the figures of the paper were not read",
 		Mechanism:  "one queue lock and its cache lines bounce among all submitters and the completing CPU",
 		Decides:    map[Platform]string{NVMe: "yes: none against mq-deadline", NullBlk: "yes"},
-		Needs:      device(Need{Code: NeedCores, N: 4}, Need{Code: NeedHCTX, N: 2}),
+		Needs:      onDevice(Need{Code: NeedCores, N: 4}, Need{Code: NeedHCTX, N: 2}),
 		Arms: slices.Concat(
 			curve("multi", scheduler("none"), map[string]string{"submit_queues": "max", "irqmode": "0"}, nil),
 			curve("one-lock", scheduler("mq-deadline"), map[string]string{"submit_queues": "max", "irqmode": "0"}, needScheduler("mq-deadline")),
@@ -210,7 +210,7 @@ func queueLockClaims() []Claim {
 		Conditions: "bs=512, randread, io_uring, fixed buffers, depth 4, batches of 4. Whether either series is in a given kernel was not established",
 		Mechanism:  "insert, merge and dispatch all take one lock per device",
 		Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "the sign only: BFQ clearly, the others marginally"},
-		Needs:      device(Need{Code: NeedRoot}),
+		Needs:      onDevice(Need{Code: NeedRoot}),
 		Arms:       bySchedulers(axboeJob, Threads{PerCPU: 2}),
 		Tests: []Test{
 			withBand(ratio("mq-deadline", "none", IOPS, Below, 0.10), Band{0.2, 0.6, "16 cores or more", axboe24}),
@@ -232,7 +232,7 @@ func queueLockClaims() []Claim {
 		Conditions: "as claim 2",
 		Mechanism:  "waiters spin on the device's lock; the critical section itself is short",
 		Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "the sign only: two CPUs see BFQ's lock and not mq-deadline's"},
-		Needs:      device(Need{Code: NeedRoot}, Need{Code: NeedSched, What: "bfq"}),
+		Needs:      onDevice(Need{Code: NeedRoot}, Need{Code: NeedSched, What: "bfq"}),
 		Arms: []Arm{
 			traced("bfq@1", "bfq", Threads{N: 1}, nil), traced("bfq@max", "bfq", onePerCPU(), nil),
 			untraced("bfq@1 untraced", "bfq", Threads{N: 1}), untraced("bfq@max untraced", "bfq", onePerCPU()),
@@ -261,7 +261,7 @@ func queueLockClaims() []Claim {
 		Conditions: "the CPUs above",
 		Mechanism:  "a serial section bounds throughput (Amdahl)",
 		Decides:    map[Platform]string{NVMe: "yes, if the device is faster than the bound", NullBlk: "yes"},
-		Needs:      device(Need{Code: NeedRoot}, Need{Code: NeedCores, N: 4}, Need{Code: NeedSched, What: "bfq"}),
+		Needs:      onDevice(Need{Code: NeedRoot}, Need{Code: NeedCores, N: 4}, Need{Code: NeedSched, What: "bfq"}),
 		Arms:       []Arm{untraced("none@1", "none", Threads{N: 1}), untraced("bfq@1", "bfq", Threads{N: 1}), untraced("bfq@max", "bfq", onePerCPU())},
 		Tests: []Test{
 			{
@@ -283,7 +283,7 @@ func queueLockClaims() []Claim {
 		Conditions: "none given",
 		Mechanism:  "each CPU submits to a queue of its own",
 		Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes"},
-		Needs:      device(Need{Code: NeedRoot}, Need{Code: NeedHCTX, N: 2}, Need{Code: NeedCores, N: 4}),
+		Needs:      onDevice(Need{Code: NeedRoot}, Need{Code: NeedHCTX, N: 2}, Need{Code: NeedCores, N: 4}),
 		Arms: []Arm{
 			traced("none@1", "none", Threads{N: 1}, map[string]string{"submit_queues": "max"}),
 			traced("none@max", "none", onePerCPU(), map[string]string{"submit_queues": "max"}),
@@ -313,7 +313,7 @@ func queueLockClaims() []Claim {
 		Conditions: "not read",
 		Mechanism:  "queues stop being shared by busy CPUs long before there is one for each",
 		Decides:    map[Platform]string{NVMe: "partly: the count cannot be set safely at run time", NullBlk: "yes"},
-		Needs:      device(Need{Code: NeedRoot}, Need{Code: NeedNullBlk}, Need{Code: NeedCores, N: 4}),
+		Needs:      onDevice(Need{Code: NeedRoot}, Need{Code: NeedNullBlk}, Need{Code: NeedCores, N: 4}),
 		Arms: func() []Arm {
 			var arms []Arm
 			for _, k := range []int{1, 2, 4, 8, 16} {
@@ -341,7 +341,7 @@ func queueLockClaims() []Claim {
 		Sources:   []Source{{systor13 + ", latency tables", Unread, ""}, {axboe24, Read, "throughput only"}},
 		Mechanism: "requests wait for the lock as well as for the device",
 		Decides:   map[Platform]string{NVMe: "yes", NullBlk: "yes, with irqmode=2", Loop: "weakly"},
-		Needs:     device(Need{Code: NeedRoot}, Need{Code: NeedSched, What: "bfq"}),
+		Needs:     onDevice(Need{Code: NeedRoot}, Need{Code: NeedSched, What: "bfq"}),
 		Arms: func() []Arm {
 			var arms []Arm
 			for _, s := range []string{"none", "bfq"} {
@@ -391,19 +391,21 @@ func deviceClaims() []Claim {
 	}
 	depthArms, depthNames := depths()
 
-	batches := []int{1, 2, 4, 8, 16, 32}
+	// Completions are taken sixteen at a time throughout, or only one slot would ever be free to submit.
+	const together = 16
+	batches := []int{1, 2, 4, 8, together}
 	var batchArms []Arm
 	var batchNames []string
 	for _, n := range batches {
 		name := fmt.Sprintf("io_uring batch %d", n)
 		batchNames = append(batchNames, name)
 		batchArms = append(batchArms, Arm{
-			Name: name, Series: "io_uring", Load: float64(n), Threads: Threads{N: 1}, Job: batched(reads("io_uring", 4096, 32), n, 1),
+			Name: name, Series: "io_uring", Load: float64(n), Threads: Threads{N: 1}, Job: batched(reads("io_uring", 4096, 32), n, together),
 		})
 	}
-	for _, n := range []int{1, 16} {
+	for _, n := range []int{1, together} {
 		batchArms = append(batchArms, Arm{
-			Name: fmt.Sprintf("libaio batch %d", n), Series: "libaio", Load: float64(n), Threads: Threads{N: 1}, Job: batched(reads("libaio", 4096, 32), n, 1),
+			Name: fmt.Sprintf("libaio batch %d", n), Series: "libaio", Load: float64(n), Threads: Threads{N: 1}, Job: batched(reads("libaio", 4096, 32), n, together),
 		})
 	}
 
@@ -443,6 +445,8 @@ func deviceClaims() []Claim {
 			Needs: []Need{{Code: NeedRoot}}, Queue: map[string]string{"rq_affinity": strconv.Itoa(n)}, NullBlk: map[string]string{"irqmode": "1"},
 		}
 	}
+	affinityTraced := affinity(2)
+	affinityTraced.Name, affinityTraced.Explain = "rq_affinity=2 traced", true
 	beside := func(name string, p Place, needs ...Need) Arm {
 		return Arm{
 			Name: name, Needs: needs, Threads: Threads{N: 1}, Job: reads("io_uring", 4096, 1), Beside: reads("io_uring", 65536, 32), Place: p,
@@ -455,10 +459,12 @@ func deviceClaims() []Claim {
 			Beside: reads("io_uring", 262144, 32), Queue: scheduler(s), NullBlk: map[string]string{"irqmode": "2"},
 		}
 	}
-	clocks := func(name string, depth int, change func(*workloads.Job)) Arm {
-		return Arm{Name: name, Threads: Threads{N: 1}, Job: with(reads("io_uring", 4096, depth), change)}
+	writing := func(s string) Arm {
+		a := interfered(s)
+		a.Name, a.Needs = s+" beside writes", append(slices.Clone(a.Needs), Need{Code: NeedDestroy})
+		a.Beside.RW = workloads.RWRandWrite
+		return a
 	}
-
 	return []Claim{
 		{
 			ID: "8", Title: "saturation needs depth = IOPS x latency",
@@ -470,7 +476,7 @@ func deviceClaims() []Claim {
 			Conditions: "NVMe flash of about 100 us",
 			Mechanism:  "Little's law",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes, with irqmode=2 and a known latency", Loop: "weakly: it is bound by CPU, not by latency"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms:       depthArms,
 			Tests: []Test{
 				{Name: "depth for 95 % over IOPS x latency", Rule: RuleLittle, Metric: IOPS, Of: depthNames, Want: Within, Low: 0.5, High: 2, Decides: true},
@@ -489,7 +495,7 @@ func deviceClaims() []Claim {
 			Conditions: "Optane; 5.9-rc1",
 			Mechanism:  "no interrupt entry, no context switch, no exit from idle",
 			Decides:    map[Platform]string{NVMe: "with poll queues", NullBlk: "yes"},
-			Needs:      device(Need{Code: NeedPollQ}),
+			Needs:      onDevice(Need{Code: NeedPollQ}),
 			Arms: []Arm{
 				pollArm("irq", reads("io_uring", 4096, 1)), pollArm("poll", hipri(1)),
 				pollArm("irq depth 32", reads("io_uring", 4096, 32)), pollArm("poll depth 32", hipri(32)),
@@ -513,7 +519,7 @@ func deviceClaims() []Claim {
 			Conditions: "Optane",
 			Mechanism:  "the poller burns the slice that the application needs to make requests",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "yes, with two cores"},
-			Needs:      device(Need{Code: NeedCores, N: 2}),
+			Needs:      onDevice(Need{Code: NeedCores, N: 2}),
 			Arms: []Arm{
 				{Name: "plain", Threads: Threads{N: 1}, Job: reads("io_uring", 4096, 16)},
 				{Name: "sqpoll same core", Threads: Threads{N: 1}, Place: PlaceSameCPU, Job: with(reads("io_uring", 4096, 16), func(j *workloads.Job) { j.SQThreadPoll = true })},
@@ -533,7 +539,7 @@ func deviceClaims() []Claim {
 			Conditions: "Optane",
 			Mechanism:  "one system call per I/O whatever the interface",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "yes"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms:       engines(1),
 			Tests: []Test{
 				ratio("libaio", "psync", IOPS, Within, 0.10),
@@ -550,7 +556,7 @@ func deviceClaims() []Claim {
 			Conditions: "a device that the CPU can saturate",
 			Mechanism:  "fewer system calls and copies per I/O",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "yes"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms:       engines(32),
 			Tests: []Test{
 				withBand(ratio("io_uring", "libaio", IOPS, Above, 0.05), Band{1.5, 2.5, "when the CPU is the limit", uringPDF}),
@@ -571,19 +577,19 @@ func deviceClaims() []Claim {
 			Conditions: "arrays of NVMe drives",
 			Mechanism:  "crossings, copies and completions per I/O",
 			Decides:    map[Platform]string{NVMe: "yes (cycles with a PMU)", NullBlk: "yes", Loop: "nanoseconds only"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms: []Arm{
 				{Name: "psync", Threads: Threads{N: 1}, Job: reads("psync", 4096, 1)},
 				{Name: "libaio", Threads: Threads{N: 1}, Job: batched(reads("libaio", 4096, 32), 1, 1)},
 				{Name: "io_uring", Threads: Threads{N: 1}, Job: batched(reads("io_uring", 4096, 32), 1, 1)},
-				{Name: "io_uring batched", Threads: Threads{N: 1}, Job: with(batched(reads("io_uring", 4096, 32), 16, 1), func(j *workloads.Job) { j.FixedBufs, j.RegisterFiles = true, true })},
+				{Name: "io_uring batched", Threads: Threads{N: 1}, Job: with(batched(reads("io_uring", 4096, 32), together, together), func(j *workloads.Job) { j.FixedBufs, j.RegisterFiles = true, true })},
 			},
 			Tests: []Test{
 				ratio("io_uring batched", "io_uring", CPUPerIO, Below, 0.05),
 				ratio("io_uring", "libaio", CPUPerIO, Below, 0.05),
 				ratio("libaio", "psync", CPUPerIO, Below, 0.05),
 			},
-			Confounders: []string{"accounting by ticks charges interrupts to whoever ran: the machine's busy time is counted instead", "bypassing the kernel (SPDK) is not measured here"},
+			Confounders: []string{"CPU time is that of the submitting threads: loop's workers and other kernel threads are not in it", "interrupts are charged to whoever they interrupt", "bypassing the kernel (SPDK) is not measured here"},
 			Priority:    14,
 		},
 		{
@@ -593,10 +599,10 @@ func deviceClaims() []Claim {
 			Conditions: "7 Optane drives",
 			Mechanism:  "the generator's own work per I/O",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "yes"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms: []Arm{
-				clocks("as usual", 32, func(j *workloads.Job) { j.BatchSubmit, j.BatchSubmitSet = 1, true }),
-				clocks("one clock per batch", 32, func(j *workloads.Job) { j.BatchSubmit, j.BatchSubmitSet = 32, true; j.BatchCompleteMax = 32 }),
+				{Name: "as usual", Threads: Threads{N: 1}, Job: batched(reads("io_uring", 4096, 32), 1, 1)},
+				{Name: "one clock per batch", Threads: Threads{N: 1}, Job: batched(reads("io_uring", 4096, 32), together, together)},
 				{Name: "no device", Threads: Threads{N: 1}, Job: reads("null", 4096, 32)},
 			},
 			Tests: []Test{
@@ -616,7 +622,7 @@ func deviceClaims() []Claim {
 			Conditions: "none given",
 			Mechanism:  "one crossing for many requests",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "yes"},
-			Needs:      device(),
+			Needs:      onDevice(),
 			Arms:       batchArms,
 			Tests: []Test{
 				{Name: "cost of one crossing (b in a + b/batch)", Rule: RuleSlope, Metric: CPUPerIO, Of: batchNames, Want: Above, Low: 0, Decides: true},
@@ -624,8 +630,8 @@ func deviceClaims() []Claim {
 				reported(ratio("libaio batch 16", "libaio batch 1", CPUPerIO, Below, 0.10)),
 				reported(ratio("io_uring batch 16", "io_uring batch 1", MeanNS, Above, 0.10)),
 			},
-			Explain:     []string{"system calls per I/O"},
-			Confounders: []string{"batching raises mean latency", "completion batches are held at one", "mitigations dominate the cost of a crossing"},
+			Explain:     []string{syscallsPerIO},
+			Confounders: []string{"batching raises mean latency", "completions are taken 16 at a time in all arms", "mitigations dominate the cost of a crossing"},
 			Priority:    7,
 		},
 		{
@@ -635,7 +641,7 @@ func deviceClaims() []Claim {
 			Conditions: "enterprise NVMe",
 			Mechanism:  "no bio, no scheduler, no accounting",
 			Decides:    map[Platform]string{NVMe: "yes: reads only, through /dev/ngXnY"},
-			Needs:      device(Need{Code: NeedNVMe}, Need{Code: NeedRoot}),
+			Needs:      onDevice(Need{Code: NeedNVMe}, Need{Code: NeedRoot}),
 			Arms: []Arm{
 				{Name: "block", Threads: onePerCPU(), Job: reads("io_uring", 512, 128)},
 				{Name: "passthrough", Threads: onePerCPU(), Job: reads("io_uring_cmd", 512, 128)},
@@ -655,7 +661,7 @@ func deviceClaims() []Claim {
 			Conditions: "4 KB randread, depth 128, 7 Optane drives, 1 to 20 threads; each point of the scaling script once, for 5 s",
 			Mechanism:  "queue-wide locking",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "the sign only"},
-			Needs:      device(Need{Code: NeedRoot}),
+			Needs:      onDevice(Need{Code: NeedRoot}),
 			Arms:       schedulers(onePerCPU()),
 			Tests: []Test{
 				{
@@ -676,15 +682,16 @@ func deviceClaims() []Claim {
 			Conditions: "several tenants on NVMe",
 			Mechanism:  "the scheduler holds the bulk back",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes, throttled or with irqmode=2", Loop: "weakly"},
-			Needs:      device(Need{Code: NeedRoot}),
-			Arms:       []Arm{interfered("none"), interfered("mq-deadline"), interfered("kyber"), interfered("bfq")},
+			Needs:      onDevice(Need{Code: NeedRoot}),
+			Arms:       []Arm{interfered("none"), interfered("mq-deadline"), interfered("kyber"), interfered("bfq"), writing("none"), writing("bfq")},
 			Tests: []Test{
 				{Name: "p99 bfq/none", Rule: RuleTail, Quantile: 0.99, Of: []string{"bfq"}, To: []string{"none"}, Want: Below, Delta: 0.30, Decides: true},
 				{Name: "p99 kyber/none", Rule: RuleTail, Quantile: 0.99, Of: []string{"kyber"}, To: []string{"none"}, Want: Below, Delta: 0.30, Decides: true},
 				reported(Test{Name: "p99 mq-deadline/none", Rule: RuleTail, Quantile: 0.99, Of: []string{"mq-deadline"}, To: []string{"none"}, Want: Below, Delta: 0.30}),
+				reported(Test{Name: "p99 bfq/none beside writes", Rule: RuleTail, Quantile: 0.99, Of: []string{"bfq beside writes"}, To: []string{"none beside writes"}, Want: Below, Delta: 0.30}),
 				reported(ratio("bfq", "none", BytesPerS, Below, 0.30)),
 			},
-			Confounders: []string{"queues inside the device hide the scheduler", "BFQ tells processes apart, not threads: the background runs in a process of its own"},
+			Confounders: []string{"queues inside the device hide the scheduler", "BFQ tells I/O contexts apart: threads of a Go program have one each, as processes do"},
 			Priority:    16,
 		},
 		{
@@ -697,7 +704,7 @@ func deviceClaims() []Claim {
 			Conditions: "not read",
 			Mechanism:  "one queue, first in first out",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes, with irqmode=2", Loop: "weakly: its CPUs share one queue"},
-			Needs:      device(Need{Code: NeedCores, N: 2}),
+			Needs:      onDevice(Need{Code: NeedCores, N: 2}),
 			Arms: []Arm{
 				beside("same CPU", PlaceSameCPU),
 				beside("same queue", PlaceSameHCTX),
@@ -718,15 +725,19 @@ func deviceClaims() []Claim {
 			Conditions: "none given",
 			Mechanism:  "the submitter's cache holds the request",
 			Decides:    map[Platform]string{NVMe: "yes, with fewer queues than CPUs", NullBlk: "yes, with irqmode=1", Loop: "yes"},
-			Needs:      device(Need{Code: NeedRoot}),
-			Arms:       []Arm{affinity(0), affinity(1), affinity(2)},
+			Needs:      onDevice(Need{Code: NeedRoot}),
+			Arms:       []Arm{affinity(0), affinity(1), affinity(2), affinityTraced},
 			Tests: []Test{
+				reported(Test{
+					Name: "completed on the submitter's CPU, per 1,000 (2)", Rule: RuleShare, Metric: SameCPU, Per: IOs,
+					Of: []string{"rq_affinity=2 traced"}, Want: Above, Low: 990,
+				}),
 				ratio("rq_affinity=2", "rq_affinity=0", CPUPerIO, Below, 0.03),
 				reported(ratio("rq_affinity=1", "rq_affinity=0", CPUPerIO, Below, 0.03)),
 				reported(ratio("rq_affinity=2", "rq_affinity=0", IOPS, Above, 0.03)),
 			},
 			Explain:     []string{"block_rq_issue and block_rq_complete counted per CPU: with 2, all complete where they were issued"},
-			Confounders: []string{"interrupts between CPUs are dear in VMs, so the sign can flip there: a good finding"},
+			Confounders: []string{"interrupts between CPUs are dear in VMs, so the sign can flip there: a good finding", "CPU time is that of the submitting threads: what interrupts and kernel threads cost on other CPUs is not in it"},
 			Priority:    8,
 		},
 		{
@@ -739,7 +750,7 @@ func deviceClaims() []Claim {
 			Conditions: "several sockets",
 			Mechanism:  "memory and interrupts cross the interconnect",
 			Decides:    map[Platform]string{NVMe: "yes, on two sockets", NullBlk: "with home_node"},
-			Needs:      device(Need{Code: NeedNUMA}),
+			Needs:      onDevice(Need{Code: NeedNUMA}),
 			Arms:       []Arm{onNode("local", 1, PlaceLocalNode), onNode("remote", 1, PlaceRemoteNode)},
 			Tests: []Test{
 				ratio("remote", "local", MeanNS, Above, 0.03),
@@ -912,7 +923,7 @@ func lockClaims() []Claim {
 				reported(ratio("shared ticket", "shared futex", IOPS, Below, 0.10)),
 				reported(ratio("shared sysv", "shared futex", IOPS, Below, 0.10)),
 			},
-			Confounders: []string{"the kernel's own ring mutex hides behind the user's lock", "hold time differs with the batch"},
+			Confounders: []string{"the kernel's own ring mutex hides behind the user's lock", "hold time differs with the batch", "a private ring is set up for one submitter (SINGLE_ISSUER, DEFER_TASKRUN), which a shared one cannot be: part of the gap is that"},
 			Honesty:     userLock,
 			Priority:    4,
 		},

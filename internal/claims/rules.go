@@ -288,6 +288,20 @@ func (tb *table) columns(arms []string, metric Metric) (map[string][]float64, in
 	return cols, n, nil
 }
 
+// sides is how many arms each rule needs at least.
+func (r Rule) sides() (of, to int) {
+	switch r {
+	case RuleRatio, RuleCurve, RuleShareRatio, RuleTail:
+		return 1, 1
+	case RuleCeiling:
+		return 1, 2
+	case RuleExplained:
+		return 2, 2
+	default:
+		return 1, 0
+	}
+}
+
 func (tb *table) quantity(t Test) (*quantity, error) {
 	switch t.Rule {
 	case RuleRatio, RuleSlope, RuleKnee, RuleLittle:
@@ -298,8 +312,9 @@ func (tb *table) quantity(t Test) (*quantity, error) {
 			}
 		}
 	}
-	if len(t.Of) == 0 {
-		return nil, errors.New("none of its arms was run")
+	of, to := t.Rule.sides()
+	if len(t.Of) < of || len(t.To) < to || t.Than != nil && (len(t.Than.Of) == 0 || len(t.Than.To) == 0) {
+		return nil, errors.New("not enough of its arms were run")
 	}
 	for _, a := range slices.Concat(t.Of, t.To) {
 		if _, ran := tb.arms[a]; !ran && t.Rule != RuleCurve {

@@ -50,6 +50,9 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 	for i := range selected {
 		c := &selected[i]
 		s := &session{env: env, claim: c, runner: runner, o: o, doc: d, r: newRecord(c)}
+		if o.Budget > 0 {
+			s.until = start.Add(o.Budget)
+		}
 		s.left = func() time.Duration {
 			left := s.remaining()
 			for _, later := range selected[i+1:] {
@@ -63,7 +66,7 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 		switch {
 		case ctx.Err() != nil:
 			s.r.cannot("the run was interrupted before it", Need{Code: Interrupted})
-		case !chosen[c.ID] && len(env.Lacks(c.Needs)) == 0:
+		case len(env.Lacks(c.Needs)) == 0 && (!chosen[c.ID] || s.late()):
 			s.r.cannot(fmt.Sprintf("no time was left for it in a budget of %v", o.Budget), Need{Code: OverBudget})
 		default:
 			s.run(ctx)
@@ -135,7 +138,12 @@ type session struct {
 	rates  map[string]float64 // of paced arms
 	left   func() time.Duration
 	block  int
+	until  time.Time // end of the budget; zero: none
 }
+
+// late says whether the budget is used up. Claims are chosen by what they should take; on a busy machine they
+// take longer.
+func (s *session) late() bool { return !s.until.IsZero() && time.Now().After(s.until) }
 
 func (s *session) run(ctx context.Context) {
 	if lacking := s.env.Lacks(s.claim.Needs); len(lacking) > 0 {
@@ -144,10 +152,7 @@ func (s *session) run(ctx context.Context) {
 	}
 	s.prepare()
 	if len(s.arms) < 1 {
-		s.r.cannot("none of its arms can run here")
-		for _, k := range s.r.Skipped {
-			s.r.Codes, s.r.Remedies = append(s.r.Codes, k.Codes...), append(s.r.Remedies, k.Remedies...)
-		}
+		s.failed(errNoArm)
 		return
 	}
 	if err := s.pace(ctx); err != nil {
@@ -163,7 +168,7 @@ func (s *session) run(ctx context.Context) {
 			}
 		}
 		s.r.Confidence = look.Confidence
-		if s.decided() {
+		if s.decided() || s.late() {
 			break
 		}
 	}
@@ -268,17 +273,41 @@ func (s *session) oneBlock(ctx context.Context) error {
 	fmt.Fprintf(h, "%s/%d", s.claim.ID, s.block) // a hash never fails
 	b := Block{Index: s.block, Seed: s.o.Seed ^ h.Sum64(), Order: []string{}, Samples: map[string]Sample{}}
 	rng := rand.New(rand.NewPCG(b.Seed, 0))
+	var lacking []string
 	for _, i := range rng.Perm(len(s.arms)) {
 		sample, err := s.runArm(ctx, s.arms[i])
+		var lack *lackError
+		if s.block == 0 && errors.As(err, &lack) {
+			s.skip(s.arms[i].Name, lack)
+			lacking = append(lacking, s.arms[i].Name)
+			continue
+		}
 		if err != nil {
 			return err // an incomplete block compares nothing and is not kept
 		}
 		b.Order = append(b.Order, s.arms[i].Name)
 		b.Samples[s.arms[i].Name] = sample
 	}
+	s.arms = slices.DeleteFunc(s.arms, func(a Arm) bool { return slices.Contains(lacking, a.Name) })
+	s.r.Arms = slices.DeleteFunc(s.r.Arms, func(a ArmRecord) bool { return slices.Contains(lacking, a.Name) })
+	if len(s.arms) == 0 {
+		return errNoArm
+	}
 	s.r.Blocks = append(s.r.Blocks, b)
 	s.block++
 	return nil
+}
+
+// errNoArm says that the first block found no arm that can be run.
+var errNoArm = errors.New("none of its arms can run here")
+
+// skip leaves an arm out that turned out to need what this machine lacks.
+func (s *session) skip(arm string, lack *lackError) {
+	remedy := lack.need.Remedy()
+	if lack.remedy != "" {
+		remedy = lack.remedy
+	}
+	s.r.Skipped = append(s.r.Skipped, SkipArm{Name: arm, Codes: []string{lack.need.String()}, Remedies: []string{remedy + " (" + lack.Error() + ")"}})
 }
 
 func (s *session) runArm(ctx context.Context, a Arm) (Sample, error) {
@@ -318,7 +347,16 @@ func (s *session) decided() bool {
 // look was reached before.
 func (s *session) failed(err error) {
 	need := Need{Code: ArmFailed}
+	var lack *lackError
 	switch {
+	case errors.Is(err, errNoArm):
+		s.r.cannot(err.Error())
+		for _, k := range s.r.Skipped {
+			s.r.Codes, s.r.Remedies = append(s.r.Codes, k.Codes...), append(s.r.Remedies, k.Remedies...)
+		}
+		return
+	case errors.As(err, &lack):
+		need = lack.need
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		need.Code = Interrupted
 	case errors.Is(err, engine.ErrUnsupported):

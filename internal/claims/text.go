@@ -14,7 +14,7 @@ import (
 // Text writes the verdicts for a person: every claim, what cannot be tested, and a table of all.
 func (d *Document) Text(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "blkmeter claims  %s, profile %s, seed %d\n", d.subject(), d.Profile, d.Seed)
+	b.WriteString(prose.Wrap("blkmeter claims  ", fmt.Sprintf("%s, profile %s, seed %d", d.subject(), d.Profile, d.Seed)))
 	if d.KernelLocks != "" {
 		b.WriteString(prose.Wrap("kernel locks  ", d.KernelLocks))
 	}
@@ -162,7 +162,7 @@ func (o *Outcome) value(v float64) string {
 
 // number writes a plain number with three significant digits.
 func number(v float64) string {
-	if math.Abs(v) >= 1000 {
+	if math.Abs(v) >= 999.5 {
 		return prose.Count(v)
 	}
 	return fmt.Sprintf("%.3g", v)
@@ -201,6 +201,8 @@ func (m Metric) format(v float64) string {
 		return prose.Count(v) + " ops/s"
 	case strings.HasSuffix(string(m), "_ns"):
 		return prose.Nanoseconds(v)
+	case m == SameCPU || m == IOs:
+		return prose.Count(v) + " I/Os"
 	case m == BytesPerS:
 		return prose.Count(v) + "B/s"
 	default:

@@ -84,7 +84,13 @@ func (x Inversion) Measure(ctx context.Context) (Wait, error) {
 	var wait Wait
 	errs := make([]error, 3)
 	var ids [3]atomic.Int32
-	// Should an experiment hang in spite of all bounds, its threads become ordinary ones.
+	// Should an experiment hang in spite of all bounds, its threads become ordinary ones; should the Go scheduler
+	// not even get to that, the kernel ends the process.
+	unlimit, err := cpu.LimitRealTime(40 * x.Burn)
+	if err != nil {
+		return Wait{}, errors.Join(err, lk.Close())
+	}
+	defer unlimit()
 	failsafe := time.AfterFunc(20*x.Burn, func() {
 		for i := range ids {
 			if id := int(ids[i].Load()); id != 0 {

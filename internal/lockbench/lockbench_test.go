@@ -3,11 +3,16 @@ package lockbench
 import (
 	"context"
 	"errors"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine/lock"
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
+	"github.com/blkmeter/blkmeter/internal/testlab"
 )
 
 func cpus(t *testing.T) []int {
@@ -127,9 +132,7 @@ func TestStrideFor(t *testing.T) {
 }
 
 func TestInversion(t *testing.T) {
-	if !MayInvert() {
-		t.Skip("real-time threads need CAP_SYS_NICE")
-	}
+	testlab.Require(t, "rt")
 	all := cpus(t)
 	if len(all) < 2 {
 		t.Skip("the experiment needs a CPU for its watchdog")
@@ -152,5 +155,31 @@ func TestInversion(t *testing.T) {
 	}
 	if !waits["ttas"].Limited || waits["ttas"].NS < int64(5*time.Millisecond) {
 		t.Errorf("a spinning real-time thread ended by itself: %+v", waits["ttas"])
+	}
+}
+
+// TestARealTimeThreadIsStoppedByTheKernel: a thread that nothing in the process could stop does not keep its CPU.
+func TestARealTimeThreadIsStoppedByTheKernel(t *testing.T) {
+	testlab.Require(t, "rt")
+	const hog = "BLKMETER_TEST_HOG"
+	if os.Getenv(hog) != "" {
+		runtime.LockOSThread()
+		if _, err := cpu.LimitRealTime(50 * time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if err := cpu.SetThreadPolicy(cpu.Policy{Class: cpu.FIFO, Priority: 1}); err != nil {
+			t.Fatal(err)
+		}
+		for until := time.Now().Add(3 * time.Second); time.Now().Before(until); {
+			cpu.Pause(1000)
+		}
+		return
+	}
+	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	child.Env = append(os.Environ(), hog+"=1")
+	err := child.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Errorf("the hog ended with %v, want SIGKILL", err)
 	}
 }

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -222,6 +223,10 @@ func fileNames(s *workloads.Job, clone int) []string {
 
 // scratchTarget makes the run's scratch file, once.
 func (c *conductor) scratchTarget(ctx context.Context, s *workloads.Job) (*target.Target, error) {
+	if c.scratch == nil && c.o.Scratch != nil {
+		c.scratch = c.o.Scratch
+		c.register(c.scratch, true)
+	}
 	if c.scratch != nil {
 		return c.scratch, nil
 	}
@@ -259,10 +264,39 @@ func (c *conductor) chooseEngine(j *jobRun) error {
 		return fmt.Errorf("job %s: %w", s.Name, err)
 	}
 	j.choice = choice
+	if err := checkVariant(s, choice.Name); err != nil {
+		return err
+	}
 	j.decide("engine", choice.Name, choice.Why)
 	if choice.Punted {
 		c.warn("PUNTED", fmt.Sprintf("job %s: %s takes no NOWAIT, so the kernel hands every io_uring request to a worker thread; at low depth that is many times slower than the target", s.Name, j.workers[0].targets[0].Path()),
 			"use --ioengine=psync or libaio, or leave it out")
+	}
+	return nil
+}
+
+// checkVariant refuses variants of a shared queue that could not do what they promise.
+func checkVariant(s *workloads.Job, engineName string) error {
+	refuse := func(hint, why string) error {
+		return fault.Usage("QUEUE_VARIANT", hint, "job %s: %s", s.Name, why)
+	}
+	variant := cmp.Or(shared.Variant(s.QueueVariant), shared.U2C)
+	u1 := variant == shared.U1
+	switch {
+	case !s.SharedQueue && (variant != shared.U2C || s.HoldNS > 0):
+		return refuse("add --queue=single", "queue_variant and hold_ns are about the lock of a shared queue, and every worker has a queue of its own")
+	case variant == shared.U3 && s.HoldNS == 0:
+		return refuse("add --hold-ns=700 (mq-deadline) or 1900 (BFQ)", "queue_variant=u3 is u2c with a longer critical section, and hold_ns is 0")
+	case variant != shared.U3 && s.HoldNS > 0:
+		return refuse("add --queue-variant=u3", "hold_ns needs queue_variant=u3; the other variants hold the lock as long as the work takes")
+	case u1 && engineName != catalog.Uring:
+		return refuse("use --ioengine=io_uring, or another variant", engineName+" fills and submits in one system call, so the lock cannot be let go in between")
+	case u1 && s.SQThreadPoll:
+		return refuse("leave out --sqthread_poll, or use another variant", "with SQPOLL a kernel thread takes what was filled, so u1 has no system call to make without the lock")
+	case u1 && s.HiPri:
+		return refuse("leave out --hipri, or use another variant", "a polled ring takes one thread at a time, so u1 cannot submit from several")
+	case u1 && (s.RW.Does(workloads.Trim) || s.FsyncEvery > 0 || s.FdatasyncEvery > 0 || s.EndFsync || s.FsyncOnClose):
+		return refuse("use another variant", "u1 takes reads and writes only: trims and syncs are done inside the submission")
 	}
 	return nil
 }

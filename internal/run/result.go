@@ -241,7 +241,9 @@ func (c *conductor) specOf(j *jobRun) report.Spec {
 
 // fairness tells how a shared queue's lock served the workers.
 func fairness(j *jobRun) *report.Fairness {
-	f := &report.Fairness{Lock: j.spec.QueueLock, TagsTotal: j.depth * len(j.workers), HonestSentence: shared.Sentence}
+	f := &report.Fairness{
+		Lock: j.spec.QueueLock, Variant: j.spec.QueueVariant, HoldNS: j.spec.HoldNS, TagsTotal: j.depth * len(j.workers), HonestSentence: shared.Sentence,
+	}
 	var ios []float64
 	total := 0.0
 	for i, w := range j.workers {

@@ -36,6 +36,7 @@ type Options struct {
 	Tool      report.Tool
 	Command   []string            // argv, for the Result
 	Env       func(string) string // the environment; nil: empty
+	Scratch   *target.Target      // for jobs that ask for a scratch file, instead of one of the run's own; it stays open
 	Say       func(string)        // told in words what takes time before the load starts; nil: silent
 	Progress  func(Progress)      // called about once per window while workers run; nil: silent
 	Overwrite bool                // existing regular files named by write jobs are overwritten within their size, as fio does
@@ -188,7 +189,9 @@ func (c *conductor) targetIndex(t *target.Target) int {
 
 func (c *conductor) closeTargets() {
 	for _, t := range c.targets {
-		t.Close()
+		if t != c.o.Scratch {
+			t.Close()
+		}
 	}
 }
 
@@ -398,7 +401,7 @@ func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
 			continue
 		}
 		q, err := shared.New(shared.Options{
-			Lock: j.spec.QueueLock, Members: len(j.workers), Config: j.workers[0].config, StateDir: lock.StateDir(s.o.Env), Now: s.clock.Now,
+			Lock: j.spec.QueueLock, Variant: shared.Variant(j.spec.QueueVariant), HoldNS: j.spec.HoldNS, Members: len(j.workers), Config: j.workers[0].config, StateDir: lock.StateDir(s.o.Env), Now: s.clock.Now,
 			Open: func(cfg engine.Config) (engine.Queue, error) {
 				q, err := catalog.Open(j.choice.Name, cfg, j.workers[0].targets)
 				j.features = q.Features

@@ -5,11 +5,13 @@ package testlab
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 )
 
 // RequireEnv names the environment variable that lists, separated by commas, what must not be missing:
@@ -28,11 +30,16 @@ func Require(t testing.TB, needs ...string) {
 		if reason == "" {
 			continue
 		}
-		if slices.Contains(strings.Split(os.Getenv(RequireEnv), ","), need) {
+		if demanded(need) {
 			t.Fatalf("%s demands %s, but %s", RequireEnv, need, reason)
 		}
 		t.Skipf("needs %s: %s", need, reason)
 	}
+}
+
+// demanded says whether RequireEnv names need.
+func demanded(need string) bool {
+	return slices.Contains(strings.Split(os.Getenv(RequireEnv), ","), need)
 }
 
 // missing returns why need cannot be had, or "".
@@ -52,12 +59,31 @@ func missing(need string) string {
 		return cannotOpen("/dev/fuse")
 	case "zram":
 		return cannotOpen("/sys/class/zram-control/hot_add")
+	case "rt": // real-time threads
+		if !demanded(need) {
+			return "real-time threads hold up whatever else runs, and " + RequireEnv + " does not ask for them"
+		}
+		return cannotBeRealTime()
 	default:
 		if _, err := exec.LookPath(need); err != nil {
 			return err.Error()
 		}
 	}
 	return ""
+}
+
+// cannotBeRealTime returns why this process cannot have a real-time thread, or "".
+func cannotBeRealTime() string {
+	reason := make(chan string)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if err := cpu.SetThreadPolicy(cpu.Policy{Class: cpu.FIFO, Priority: 1}); err != nil {
+			reason <- err.Error()
+			return
+		}
+		reason <- ""
+	}()
+	return <-reason
 }
 
 func cannotOpen(path string) string {

@@ -152,7 +152,7 @@ func oltp() report.Job {
 			{What: "placement", Chosen: "CPUs 0, 1, 8 and 9", Why: "two hardware queues on the drive's NUMA node, two CPUs each"},
 		},
 		Fairness: &report.Fairness{
-			Lock: "mutex", Jain: 0.9932, LockWaitNS: 1_234_567_890, LockAcquires: 152_501, WaitPerIONS: 505.9, WaitMaxNS: 2_345_678,
+			Lock: "mutex", Variant: "u3", HoldNS: 700, Jain: 0.9932, LockWaitNS: 1_234_567_890, LockAcquires: 152_501, WaitPerIONS: 505.9, WaitMaxNS: 2_345_678,
 			LongestGapNS: 9_876_543, TagsTotal: 128, HonestSentence: "one lock in userspace in front of the kernel's own queues",
 		},
 	}

@@ -406,8 +406,15 @@ func (p *page) fairness(f *report.Fairness, workers, label int) {
 	if f == nil {
 		return
 	}
-	p.entry(dim, "  shared", label, plain, fmt.Sprintf("one queue of %s, lock %s: Jain fairness %s over %s",
-		plural(f.TagsTotal, "tag"), f.Lock, significant(f.Jain, 3), plural(workers, "worker")))
+	variant := ""
+	switch {
+	case f.HoldNS > 0:
+		variant = fmt.Sprintf(" (%s, held %s more per I/O)", f.Variant, duration(float64(f.HoldNS)))
+	case f.Variant != "":
+		variant = " (" + f.Variant + ")"
+	}
+	p.entry(dim, "  shared", label, plain, fmt.Sprintf("one queue of %s, lock %s%s: Jain fairness %s over %s",
+		plural(f.TagsTotal, "tag"), f.Lock, variant, significant(f.Jain, 3), plural(workers, "worker")))
 	p.entry(dim, "", label, plain, fmt.Sprintf("lock wait %s per I/O, longest %s; longest gap of a worker %s",
 		duration(f.WaitPerIONS), duration(float64(f.WaitMaxNS)), duration(float64(f.LongestGapNS))))
 	if f.HonestSentence != "" {

@@ -138,6 +138,18 @@ func engineOptions() []Option {
 			},
 			Group: GroupEngine, Default: "mutex", Help: "the lock of queue=single",
 		},
+		{
+			Name: "queue_variant", Aliases: []string{"queue-variant"}, Own: true, Kind: enum{
+				words: words("u1", "u2", "u2c", "u3"),
+				set:   func(d *draft, w, _ string) error { d.QueueVariant = w; return nil },
+			},
+			Group: GroupEngine, Default: "u2c",
+			Help: "what that lock is held for: filling the ring (u1), the system call too (u2), completions too (u2c), and hold_ns more (u3)",
+		},
+		{
+			Name: "hold_ns", Aliases: []string{"hold-ns"}, Own: true, Kind: integer{max: 1e6, unit: "NS", set: func(d *draft, v int64) { d.HoldNS = v }},
+			Group: GroupEngine, Default: "0", Help: "with queue_variant=u3: hold the lock this much longer for each request (mq-deadline 700, BFQ 1900)",
+		},
 	}
 }
 

@@ -8,6 +8,7 @@ package cpu
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -135,4 +136,19 @@ func SetPolicyOf(threadID int, p Policy) error {
 		return fmt.Errorf("setting the thread's scheduling class %d, priority %d: %w", p.Class, p.Priority, err)
 	}
 	return nil
+}
+
+// LimitRealTime has the kernel kill this process when one of its real-time threads runs for limit without
+// waiting once (RLIMIT_RTTIME, getrlimit(2)): a watchdog that needs no CPU of its own. It returns what takes
+// the limit back; without CAP_SYS_RESOURCE it stays, which ordinary threads do not notice.
+func LimitRealTime(limit time.Duration) (restore func(), err error) {
+	us := uint64(limit.Microseconds())
+	var old unix.Rlimit
+	if err := unix.Prlimit(0, unix.RLIMIT_RTTIME, nil, &old); err != nil {
+		return nil, fmt.Errorf("reading the limit on real-time threads: %w", err)
+	}
+	if err := unix.Prlimit(0, unix.RLIMIT_RTTIME, &unix.Rlimit{Cur: min(us, old.Max), Max: min(us, old.Max)}, nil); err != nil {
+		return nil, fmt.Errorf("limiting real-time threads to %v: %w", limit, err)
+	}
+	return func() { _ = unix.Prlimit(0, unix.RLIMIT_RTTIME, &old, nil) }, nil // EPERM: see above
 }

@@ -232,6 +232,31 @@ func (r *Ring) Submit() error {
 	}
 }
 
+// Publish is Advance for a ring whose entries are passed on with Enter.
+func (r *Ring) Publish(n uint32) {
+	r.sqTailLocal += n
+	r.sqTail.Store(r.sqTailLocal)
+}
+
+// Enter has the kernel take n published entries, whoever published them. Several threads may call it at the
+// same time, as long as each asks for as many as it published, on a ring without SetupSQPoll,
+// SetupSingleIssuer and SetupIOPoll. It returns how many were taken (fewer when the kernel is out of memory)
+// and does not wait.
+func (r *Ring) Enter(n uint32) (uint32, error) {
+	for {
+		took, errno := r.enter(n, 0, 0, nil, 0)
+		switch errno {
+		case 0:
+			return uint32(took), nil
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN, syscall.EBUSY:
+			return 0, nil
+		}
+		return 0, errno
+	}
+}
+
 // Unsubmitted is how many published entries the kernel has not taken yet.
 func (r *Ring) Unsubmitted() uint32 { return r.unsubmitted }
 
