@@ -19,6 +19,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/lockbench"
 	"github.com/blkmeter/blkmeter/internal/run"
 	"github.com/blkmeter/blkmeter/workloads"
+	"github.com/blkmeter/blkmeter/workloads/fiojob"
 	"github.com/spf13/cobra"
 )
 
@@ -120,7 +121,7 @@ func runClaims(ctx context.Context, a *app, o claimsOptions, args []string) erro
 	if err != nil {
 		return err
 	}
-	status := newProgress(a.stderr, a.env, "auto")
+	status := newProgress(a.stderr, a.env, &fiojob.Settings{})
 	state := lock.StateDir(a.env)
 	runners := claims.Runners{Lock: &claims.LockRunner{CPUs: env.CPUs, Arm: profile.Arm, Ramp: profile.Ramp, StateDir: state}}
 	facts := ""
