@@ -41,6 +41,7 @@ type jobRun struct {
 	decisions []report.Decision
 	features  []string
 	fairness  *report.Fairness
+	steady    *steadyState // nil when the job looks for none
 
 	// Its course, in the hands of the conductor.
 	stop    atomic.Bool   // its workers are to end

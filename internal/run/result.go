@@ -116,6 +116,9 @@ func (c *conductor) reportJob(j *jobRun, startedAt int64) {
 	if s.SharedQueue {
 		out.Fairness = fairness(j)
 	}
+	if j.steady != nil {
+		out.SteadyState = j.steady.report()
+	}
 	c.result.Jobs = append(c.result.Jobs, out)
 	if out.Error != nil && c.result.Error == nil {
 		c.result.Error = out.Error
@@ -245,6 +248,9 @@ func (c *conductor) finish(ctx context.Context, startedAt int64) {
 	c.result.ElapsedNS = now - startedAt
 	c.result.Clock.DriftPPM = c.clock.DriftPPM()
 	c.compareWithKernel()
+	if ctx.Err() == nil {
+		c.judgeSteadyState()
+	}
 	if c.result.Collector.Cycles > 0 {
 		c.warn("COLLECTOR", fmt.Sprintf("Go's collector ran %d times inside measured windows", c.result.Collector.Cycles), "report this with the command line: the loop allocates nothing")
 	}
