@@ -183,7 +183,8 @@ type Job struct {
 	Options     []workloads.Option `json:"options"` // as typed
 	Spec        Spec               `json:"spec"`    // as resolved
 	Decisions   []Decision         `json:"decisions"`
-	Fairness    *Fairness          `json:"fairness"` // with a shared queue; null otherwise
+	Fairness    *Fairness          `json:"fairness"`    // with a shared queue; null otherwise
+	SteadyState *SteadyState       `json:"steadystate"` // null when the job does not look for one
 	Stats
 	Workers []Worker   `json:"workers"`
 	Series  []Interval `json:"series"`

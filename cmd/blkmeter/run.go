@@ -34,7 +34,8 @@ Reading a device needs nothing; writing to what exists needs --destroy=NAME.
 SIGUSR1 prints the figures so far, and the run goes on.
 
 Exit status: 0 done, 1 usage or configuration, 2 target refused, 3 I/O error,
-4 verification mismatch, 5 a rate or latency was missed, 7 the system lacks something, 130 interrupted.`,
+4 verification mismatch, 5 a rate or latency was missed, 6 steady state was not
+reached, 7 the system lacks something, 130 interrupted.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runJobs(cmd, args) },
 	}
 	bindJobOptions(cmd)

@@ -51,6 +51,7 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 	again.o.Progress, again.o.Ask = nil, nil
 	for _, j := range jobs {
 		spec := *j.spec
+		spec.SteadyState.Duration = 0
 		spec.RampTime, spec.StartDelay.Min, spec.StartDelay.Max = 0, 0, 0
 		if spec.Runtime == 0 || spec.Runtime > explainTime {
 			spec.Runtime = explainTime

@@ -44,6 +44,7 @@ type jobRun struct {
 	decisions []report.Decision
 	features  []string
 	shared    *shared.Queue // with a single queue for all workers
+	steady    *steadyState  // nil when the job looks for none
 
 	// Its course, in the hands of the conductor.
 	stop    *atomic.Bool  // its workers are to end

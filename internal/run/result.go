@@ -144,6 +144,9 @@ func (c *conductor) reportJob(j *jobRun, startedAt int64) {
 	if s.SharedQueue {
 		out.Fairness = fairness(j)
 	}
+	if j.steady != nil {
+		out.SteadyState = j.steady.report()
+	}
 	c.result.Jobs = append(c.result.Jobs, out)
 	if out.Error != nil && c.result.Error == nil {
 		c.result.Error = out.Error
@@ -279,6 +282,9 @@ func (c *conductor) finish(ctx context.Context, startedAt int64) {
 		c.mismatch(&c.result.Targets[i])
 	}
 	c.readIdle()
+	if ctx.Err() == nil {
+		c.judgeSteadyState()
+	}
 	if c.result.Collector.Cycles > 0 {
 		c.warn("COLLECTOR", fmt.Sprintf("Go's collector ran %d times inside measured windows", c.result.Collector.Cycles), "report this with the command line: the loop allocates nothing")
 	}

@@ -540,6 +540,9 @@ func (s *stageRun) collect() {
 		for _, iv := range j.series.close(false) {
 			s.last.note(iv)
 		}
+		if j.steady != nil && j.steady.look(j.series.closed) {
+			s.end(j)
+		}
 	}
 }
 

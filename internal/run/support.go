@@ -12,7 +12,6 @@ func unsupported(j *workloads.Job) error {
 		asked bool
 		name  string
 	}{
-		{j.SteadyState.Duration > 0, "steadystate"},
 		{j.Buffers.Mem == "cudamalloc", "mem=cudamalloc"},
 		{j.Zones.Mode == "zbd", "zonemode=zbd"},
 	} {

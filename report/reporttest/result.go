@@ -151,6 +151,10 @@ func oltp() report.Job {
 			{What: "engine", Chosen: "io_uring", Why: "the kernel has it and the device takes NOWAIT"},
 			{What: "placement", Chosen: "CPUs 0, 1, 8 and 9", Why: "two hardware queues on the drive's NUMA node, two CPUs each"},
 		},
+		SteadyState: &report.SteadyState{
+			Metric: "iops_slope", Limit: 0.3, LimitIsPercent: true, DurationNS: 2e9, RampNS: 1e9, IntervalNS: 1e9,
+			Attained: true, AttainedNS: 3e9, Criterion: 0.12, Mean: 243_900, Samples: []float64{243_600, 244_200},
+		},
 		Fairness: &report.Fairness{
 			Lock: "mutex", Variant: "u3", HoldNS: 700, Jain: 0.9932, LockWaitNS: 1_234_567_890, LockAcquires: 152_501, WaitPerIONS: 505.9, WaitMaxNS: 2_345_678,
 			LongestGapNS: 9_876_543, TagsTotal: 128, HonestSentence: "one lock in userspace in front of the kernel's own queues",
