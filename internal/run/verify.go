@@ -152,7 +152,7 @@ func (k *checking) blockOf(j *jobRun) int64 {
 		}
 		block = gcd(block, int64(s.BS[d].Min))
 		if s.BS[d].Max != s.BS[d].Min && s.BSUnaligned {
-			block = gcd(block, int64(j.workers[0].targets[0].OffsetAlign()))
+			block = 1
 		}
 		for _, e := range s.BSSplit[d] {
 			block = gcd(block, int64(e.Bytes))

@@ -2,11 +2,13 @@ package run
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/testlab"
@@ -81,7 +83,22 @@ func TestVerifyRaisesNoFalseAlarm(t *testing.T) {
 			often(j)
 			j.RateIOPS[workloads.Write], j.NumberIOs = 20000, 1000
 		}},
-		"buffered": {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) { often(j); j.Direct = false }},
+		"until the time is up": {workloads.RWRandRW, "crc32c", func(j *workloads.Job) {
+			j.Runtime, j.TimeBased, j.NoRandomMap = 100*time.Millisecond, true, true
+		}},
+		"a range of sizes": {workloads.RWRandWrite, "crc32", func(j *workloads.Job) {
+			often(j)
+			for d := range j.BS {
+				j.BS[d] = workloads.SizeRange{Min: 4096, Max: 16384}
+			}
+		}},
+		"gaps": {workloads.RWWrite, "sha1", func(j *workloads.Job) { j.RWSkipBytes, j.IOSize = 4096, workloads.Amount{Bytes: 8 << 20, Set: true} }},
+		"zones": {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) {
+			j.Zones = workloads.Zones{Mode: "strided", SizeBytes: 256 << 10, RangeBytes: 512 << 10}
+			j.NoRandomMap = true
+		}},
+		"trims alone": {workloads.RWRandTrim, "crc32c", often},
+		"buffered":    {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) { often(j); j.Direct = false }},
 	} {
 		for _, engine := range []string{"psync", "libaio", "io_uring"} {
 			t.Run(name+"/"+engine, func(t *testing.T) {
@@ -94,8 +111,8 @@ func TestVerifyRaisesNoFalseAlarm(t *testing.T) {
 				if r.ExitCode != 0 || v == nil || v.Blocks == 0 || v.Mismatched != 0 {
 					t.Fatalf("exit %d, error %+v, verify %+v", r.ExitCode, r.Error, v)
 				}
-				if w := r.Jobs[0].Write; w.IOs == 0 || v.RuntimeNS == 0 {
-					t.Errorf("%d writes, read back in %d ns", w.IOs, v.RuntimeNS)
+				if w := r.Jobs[0].Write; c.rw.Does(workloads.Write) && w.IOs == 0 || v.RuntimeNS == 0 {
+					t.Errorf("writes %+v, read back in %d ns", w, v.RuntimeNS)
 				}
 			})
 		}
@@ -242,5 +259,26 @@ func TestVerifyFindsWhatTheDeviceDoes(t *testing.T) {
 				t.Errorf("the error says %q", r.Error.Sentence)
 			}
 		})
+	}
+}
+
+func TestWhatCannotBeVerifiedIsRefused(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	for code, change := range map[string]func(*workloads.Job){
+		"VERIFY_NULL": func(j *workloads.Job) { j.Engine = "null" },
+		"VERIFY_ONLY": func(j *workloads.Job) { j.RW, j.Verify.Only = workloads.RWRandRead, true },
+		"VERIFY_INTERVAL": func(j *workloads.Job) { // no number of bytes divides all sizes
+			j.Direct, j.BSUnaligned = false, true
+			j.BS[workloads.Write] = workloads.SizeRange{Min: 4096, Max: 16384}
+		},
+		"PATTERN": func(j *workloads.Job) { j.Verify.Kind, j.Verify.Pattern = "pattern", "0x" },
+	} {
+		j := verifyJob(dev.Path, "psync", workloads.RWRandWrite, "crc32c")
+		change(&j)
+		_, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{})
+		var e *fault.Error
+		if !errors.As(err, &e) || e.Code != code || e.Exit != fault.ExitUsage {
+			t.Errorf("%s: %v", code, err)
+		}
 	}
 }
