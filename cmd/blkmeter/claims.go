@@ -52,19 +52,23 @@ func newClaimsRunCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [ID ...] [DEVICE]",
 		Short: "Test claims and give a verdict on each",
-		Long: `Test claims by running their arms in randomised, interleaved blocks, and judge them: REPRODUCED,
-NOT REPRODUCED, INCONCLUSIVE (with the number of blocks needed) or CANNOT BE TESTED HERE (with the
-code and what would make it testable). Claims are named by number (2, 24a); without any, all are run.
+		Long: `Test claims by running their arms in randomised, interleaved blocks, and judge
+them: REPRODUCED, NOT REPRODUCED, INCONCLUSIVE (with the number of blocks
+needed) or CANNOT BE TESTED HERE (with the code and what would make it
+testable). Claims are named by number (2, 24a); without any, all are run.
 
-Without a DEVICE they are tested on one of blkmeter's own: a loop device over a file in memory as root,
-a scratch file else. A DEVICE is only read, unless --destroy names it. Its scheduler and the like are
-changed for the arms that are about them, and restored; blkmeter restore does that after a crash.
+Without a DEVICE they are tested on one of blkmeter's own: a loop device over a
+file in memory as root, a scratch file else. A DEVICE is only read, unless
+--destroy names it. Its scheduler and the like are changed for the arms that
+are about them, and restored; blkmeter restore does that after a crash.
 
-Profiles: ci (0.35 s arms, up to 10 blocks, smallest effect 10 %), bench (5 s arms, up to 20 blocks),
-full (5 s arms, 20 blocks). All look at fixed numbers of blocks only, early looks with wider intervals.
+Profiles: ci (0.35 s arms, up to 10 blocks, smallest effect 10 %), bench (5 s
+arms, up to 20 blocks), full (5 s arms, 20 blocks). All look at fixed numbers
+of blocks only, early looks with wider intervals.
 
-Exit status: 0 every claim got its verdict, whatever it is; 1 usage; 2 target refused; 7 the system
-lacks something; 130 interrupted, the verdicts so far were written.`,
+Exit status: 0 every claim got its verdict, whatever it is; 1 usage; 2 target
+refused; 7 the system lacks something; 130 interrupted, the verdicts so far
+were written.`,
 		Example: `  blkmeter claims run 21 23 24a
   blkmeter claims run --budget=5m --output=claims.json
   blkmeter claims run 2 16 /dev/nvme0n1 --profile=bench`,
@@ -72,11 +76,11 @@ lacks something; 130 interrupted, the verdicts so far were written.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.profile, "profile", "ci", "how much to spend: ci, bench or full")
-	f.DurationVar(&o.budget, "budget", 0, "test the most telling claims that fit (default 5m with ci, else no limit)")
-	f.Uint64Var(&o.seed, "seed", 0, "seed of the order of arms and of the intervals (default: drawn, and recorded)")
-	f.BoolVar(&o.json, "json", false, "write the document (blkmeter.claims/1) instead of text")
+	f.DurationVar(&o.budget, "budget", 0, "test what fits, most telling first (with ci: 5m)")
+	f.Uint64Var(&o.seed, "seed", 0, "seed of the order of arms (default: drawn)")
+	f.BoolVar(&o.json, "json", false, "write the document, blkmeter.claims/1, and no text")
 	f.StringVarP(&o.output, "output", "o", "", "write the document to this file as well")
-	f.StringVar(&o.destroy, "destroy", "", "name of the DEVICE (nvme0n1) if arms may write to it; what is on it is then lost")
+	f.StringVar(&o.destroy, "destroy", "", "name of the DEVICE, if what is on it may be lost")
 	return cmd
 }
 

@@ -12,10 +12,12 @@ func newCleanCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "clean",
 		Short: "Remove what a killed blkmeter left behind on the system",
-		Long: `Remove the System V semaphores of blkmeter processes that were killed before they could remove them
-themselves. What living processes use, and what blkmeter did not make, is left alone.
+		Long: `Remove the System V semaphores of blkmeter processes that were killed before
+they could remove them themselves. What living processes use, and what blkmeter
+did not make, is left alone.
 
-Exit status: 0 done, also when there was nothing to do; 7 something could not be removed.`,
+Exit status: 0 done, also when there was nothing to do; 7 something could not
+be removed.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return runClean(a) },
 	}

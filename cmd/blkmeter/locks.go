@@ -27,11 +27,13 @@ func newLocksCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "locks",
 		Short: "Compare the locks that a shared submission queue could hide behind",
-		Long: `Compare seven locks without any I/O: what they cost alone, what becomes of throughput, waiting
-and fairness as threads come, up to and beyond the number of CPUs, and what each one's counterpart
-in the kernel is. It ends with what that means for one submission queue that threads share.
+		Long: `Compare seven locks without any I/O: what they cost alone, what becomes of
+throughput, waiting and fairness as threads come, up to and beyond the number
+of CPUs, and what each one's counterpart in the kernel is. It ends with what
+that means for one submission queue that threads share.
 
-Exit status: 0 done, 1 usage, 7 the system lacks something (a semaphore, memory), 130 interrupted.`,
+Exit status: 0 done, 1 usage, 7 the system lacks something (a semaphore,
+memory), 130 interrupted.`,
 		Example: `  blkmeter locks
   blkmeter locks --threads=1,2,4,8 --hold-ns=700 --lock=futex,ticket,mcs
   blkmeter locks --json > locks.json`,
@@ -39,11 +41,11 @@ Exit status: 0 done, 1 usage, 7 the system lacks something (a semaphore, memory)
 		RunE: func(cmd *cobra.Command, _ []string) error { return runLocks(cmd, a, o) },
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.kinds, "lock", lock.Names(), "the locks to compare")
-	f.IntSliceVar(&o.threads, "threads", nil, "numbers of threads (default 1, 2, ... CPUs, and two and four times that)")
-	f.Int64Var(&o.holdNS, "hold-ns", 0, "length of the critical section in ns (mq-deadline's is about 700, BFQ's 1900)")
+	f.StringSliceVar(&o.kinds, "lock", lock.Names(), "which locks")
+	f.IntSliceVar(&o.threads, "threads", nil, "numbers of threads (default: up to 4 per CPU)")
+	f.Int64Var(&o.holdNS, "hold-ns", 0, "critical section in ns (mq-deadline 700, BFQ 1900)")
 	f.DurationVar(&o.duration, "duration", 200*time.Millisecond, "length of one measured window")
-	f.IntVar(&o.rounds, "rounds", 3, "how often everything is measured, in random order")
+	f.IntVar(&o.rounds, "rounds", 3, "how often everything is measured")
 	f.Uint64Var(&o.seed, "seed", 1, "seed of that order")
 	f.BoolVar(&o.json, "json", false, "write the report as JSON")
 	return cmd

@@ -98,12 +98,11 @@ func TestSplitClaimArgs(t *testing.T) {
 	}
 }
 
-// TestClaim23And21AreReproduced is the strong assertion of the experiments: both effects are large on every
-// machine, whatever else it does.
-func TestClaim23And21AreReproduced(t *testing.T) {
-	testlab.Require(t, "quiet")
+// TestClaim21IsReproduced: the effect is large on every machine, whatever else that does. scripts/ci-claims runs
+// more claims for real.
+func TestClaim21IsReproduced(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "claims.json")
-	exit, out, errs := cli(t, "claims", "run", "21", "23", "1", "--profile=ci", "--seed=7", "--output="+file)
+	exit, out, errs := cli(t, "claims", "run", "21", "1", "--profile=ci", "--seed=7", "--output="+file)
 	if exit != 0 {
 		t.Fatalf("exit %d, %s", exit, errs)
 	}
@@ -116,7 +115,7 @@ func TestClaim23And21AreReproduced(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]claims.Verdict{"21": claims.Reproduced, "23": claims.Reproduced, "1": claims.CannotTest}
+	want := map[string]claims.Verdict{"21": claims.Reproduced, "1": claims.CannotTest}
 	for _, r := range doc.Records {
 		if r.Verdict != want[r.ID] {
 			t.Errorf("claim %s: %s %s, want %s\n%s", r.ID, r.Verdict, r.Why, want[r.ID], out)

@@ -70,7 +70,7 @@ func queueSettings(t *testing.T, disk string) string {
 
 // instant is a profile for tests: every arm runs, nothing is learnt about speed.
 func instant() Profile {
-	return Profile{Name: "ci", Looks: []Look{{2, 0.95}}, Arm: 20 * time.Millisecond, Ramp: 5 * time.Millisecond, MinDelta: 0.1}
+	return Profile{Name: "ci", Looks: []Look{{2, 0.95}}, Arm: 60 * time.Millisecond, Ramp: 10 * time.Millisecond, MinDelta: 0.1}
 }
 
 // TestClaimsOnALoopDevice runs every arm of the claims that a loop device can decide, twice and for a moment:

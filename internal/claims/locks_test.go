@@ -122,3 +122,26 @@ func TestLockRunner(t *testing.T) {
 		t.Error("an arm without a lock was run")
 	}
 }
+
+// TestFIFOLocksCollapse is the strong assertion of the experiments with locks: among twice as many threads as
+// CPUs ticket and MCS locks lose by orders of magnitude, whatever else the machine does.
+func TestFIFOLocksCollapse(t *testing.T) {
+	cpus, err := cpu.Affinity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Select([]string{"23"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := instant()
+	p.Looks = []Look{{6, 0.995}, {10, 0.99}}
+	r := Runners{Lock: &LockRunner{CPUs: cpus, Arm: p.Arm, Ramp: p.Ramp, StateDir: t.TempDir()}}
+	doc, err := Run(context.Background(), Environment{CPUs: cpus}, c, r, Options{Profile: p, Seed: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := doc.Records[0]; rec.Verdict != Reproduced {
+		t.Errorf("%s %s: %+v", rec.Verdict, rec.Why, rec.Tests)
+	}
+}

@@ -82,8 +82,15 @@ func TestFioModeReadsChangeNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, options := range [][]string{
-		{"--size=1m"}, {"--size=1m", "--overwrite=1"}, {"--size=1m", "--fallocate=none"}, {"--size=1m", "--allow_file_create=0"},
-		{"--size=4k"}, {"--size=1m", "--create_only=1"}, {"--filesize=1m"}, {"--size=4k", "--unlink=1"}, {"--size=4k", "--verify=md5"},
+		{"--size=1m"},
+		{"--size=1m", "--overwrite=1"},
+		{"--size=1m", "--fallocate=none"},
+		{"--size=1m", "--allow_file_create=0"},
+		{"--size=4k"},
+		{"--size=1m", "--create_only=1"},
+		{"--filesize=1m"},
+		{"--size=4k", "--unlink=1"},
+		{"--size=4k", "--verify=md5"},
 	} {
 		for _, rw := range []string{"read", "randread"} {
 			r, err := runAsFio(t, append(options, "--filename="+path, "--rw="+rw)...)
