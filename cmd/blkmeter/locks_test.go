@@ -16,7 +16,6 @@ import (
 
 	"github.com/blkmeter/blkmeter/internal/claims"
 	"github.com/blkmeter/blkmeter/internal/lockbench"
-	"github.com/blkmeter/blkmeter/internal/testlab"
 )
 
 // cli runs the command line in this process.
