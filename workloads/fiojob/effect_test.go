@@ -77,8 +77,8 @@ func TestEveryFieldOfAJobIsUsed(t *testing.T) {
 	}
 	var look func(t reflect.Type, path string)
 	exempt := []string{
-		"DirectAssumed",                // no option sets it
-		"Line",                         // for messages about the job
+		"DirectAssumed", // no option sets it
+		"Line",          // for messages about the job
 		"Logs", "Stats", // refused by runs as a whole, where they are not read
 	}
 	look = func(typ reflect.Type, path string) {
