@@ -171,12 +171,15 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 		jf.Placement = j.Placement
 	}
 	jf.MemoryBytes = int64(jf.Clones) * int64(j.IODepth) * jf.BlockBytes[1]
+	if j.Verify.Only {
+		jf.RW = Read.String() // of what an earlier run wrote
+	}
 	var transfer int64
 	for clone := range jf.Clones {
 		for file, path := range j.Paths(clone) {
 			size := sizeOf(path)
 			if size == 0 {
-				size = j.plannedSize()
+				size = j.PlannedBytes(file)
 			}
 			if size == 0 {
 				jf.regionsKnown = false
@@ -195,16 +198,20 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 	return jf, nil
 }
 
-// plannedSize is how large a file will be that does not exist, or 0 when the job does not say.
-func (j *Job) plannedSize() int64 {
-	switch {
-	case j.FileSize.Max > 0:
+// PlannedBytes is how large the job's file of that number will be when it does not exist: long enough for
+// the regions of all clones. It is 0 when the job does not say.
+func (j *Job) PlannedBytes(file int) int64 {
+	if j.FileSize.Max > 0 {
 		return j.FileSize.Max
-	case j.Size.Bytes > 0:
-		// Long enough for every clone's region.
-		return j.Offset.Bytes + int64(max(j.NumJobs, 1)-1)*j.OffsetIncrement.Bytes + j.Size.Bytes
 	}
-	return 0
+	if j.Size.IsPct || j.Size.Bytes <= 0 {
+		return 0
+	}
+	share, err := regionLength(j, file, 0, maxOffset, j.MinBlock())
+	if err != nil {
+		return 0
+	}
+	return j.Offset.Bytes + int64(max(j.NumJobs, 1)-1)*j.OffsetIncrement.Bytes + share
 }
 
 // amounts splits what the job transfers into directions.
@@ -222,7 +229,7 @@ func (jf *JobForecast) amounts(j *Job, transfer int64) {
 	}
 	share := func(d Direction) int64 {
 		switch {
-		case !j.RW.Does(d):
+		case !j.RW.Does(d), j.Verify.Only:
 			return 0
 		case transfer < 0:
 			return -1

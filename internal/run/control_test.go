@@ -157,6 +157,11 @@ func TestSeveralFiles(t *testing.T) {
 		if r.Jobs[0].Write.Bytes != 4<<20 || len(r.Targets) != 4 {
 			t.Errorf("%s: %d bytes to %d files", service, r.Jobs[0].Write.Bytes, len(r.Targets))
 		}
+		for _, target := range r.Targets {
+			if target.SizeBytes != 1<<20 {
+				t.Errorf("%s: %s has %d bytes", service, target.Path, target.SizeBytes)
+			}
+		}
 	}
 }
 

@@ -151,8 +151,8 @@ func (c *conductor) openClone(ctx context.Context, j *jobRun, clone int) ([]*tar
 		return []*target.Target{t}, err
 	}
 	var targets []*target.Target
-	for _, path := range fileNames(s, clone) {
-		t, err := c.openPath(ctx, j, path)
+	for file, path := range fileNames(s, clone) {
+		t, err := c.openPath(ctx, j, path, s.PlannedBytes(file))
 		if err != nil {
 			return nil, err
 		}
@@ -161,13 +161,14 @@ func (c *conductor) openClone(ctx context.Context, j *jobRun, clone int) ([]*tar
 	return targets, nil
 }
 
-// openPath opens one target of a job. A file that does not exist is made, and written when it will be read.
-func (c *conductor) openPath(ctx context.Context, j *jobRun, path string) (*target.Target, error) {
+// openPath opens one target of a job. A file that does not exist is made, of the planned size, and written
+// when it will be read.
+func (c *conductor) openPath(ctx context.Context, j *jobRun, path string, planned int64) (*target.Target, error) {
 	s := j.spec
 	spec := target.Spec{
 		Path: path, Direct: s.Direct, Destroy: destroyNames(s.Destroy), Overwrite: c.o.Overwrite,
 		Sparse: s.Layout.Fallocate == "none" || s.Layout.Fallocate == "truncate",
-		Create: s.AllowFileCreate && !s.Verify.Only && !s.Size.IsPct && s.Size.Bytes > 0, SizeBytes: s.Offset.Bytes + s.Size.Bytes,
+		Create: s.AllowFileCreate && !s.Verify.Only && planned > 0, SizeBytes: planned,
 	}
 	switch s.SyncMode {
 	case "sync":
