@@ -497,7 +497,7 @@ func (tb *table) tail(t Test) (*quantity, error) {
 				n += k.N
 			}
 			if need := tailSamples(t.Quantile); n < need {
-				return nil, fmt.Errorf("p%v needs %d samples in every block, block %d has %d", 100*t.Quantile, need, b.Index, n)
+				return nil, fmt.Errorf("p%v needs %d samples in every block, block %d has %d: run longer arms, with --profile=bench or full", 100*t.Quantile, need, b.Index, n)
 			}
 			sides[i] = append(sides[i], buckets)
 		}

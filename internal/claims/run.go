@@ -211,8 +211,12 @@ func (s *session) timed(j *workloads.Job, clones int) *workloads.Job {
 	return &t
 }
 
-// shown is the metric that describes the arm: that of the first test that uses it.
+// shown is the metric that describes the arm: that of the first test that uses it, in a claim that such a metric
+// decides.
 func (a *Arm) shown(tests []Test) Metric {
+	if !slices.ContainsFunc(tests, func(t Test) bool { return t.Decides && t.Metric != "" }) {
+		tests = nil
+	}
 	for _, t := range tests {
 		if t.Metric != "" && (slices.Contains(t.Of, a.Name) || slices.Contains(t.To, a.Name)) {
 			return t.Metric
