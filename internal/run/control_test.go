@@ -31,7 +31,7 @@ func TestWaitForStartsWhenTheOtherHasEnded(t *testing.T) {
 	if end := a.StartNS + a.RuntimeNS; c.StartNS < end-1e6 || c.Read == nil || c.Read.IOs == 0 {
 		t.Errorf("the second started at %d ns, the first ended at %d; reads %+v", c.StartNS, end, c.Read)
 	}
-	if b.StartNS > 1e8 || c.StartNS >= b.StartNS+b.RuntimeNS {
+	if b.StartNS >= a.StartNS+a.RuntimeNS || c.StartNS >= b.StartNS+b.RuntimeNS {
 		t.Errorf("the one beside ran from %d for %d ns, the second from %d", b.StartNS, b.RuntimeNS, c.StartNS)
 	}
 }
