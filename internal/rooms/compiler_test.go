@@ -26,7 +26,7 @@ var hot = []struct {
 	{room: "internal/run", function: "(*worker).loop", bounds: 9},
 	{room: "internal/run", function: "(*worker).mayFill", inlined: true},
 	{room: "internal/run", function: "(*worker).fill", bounds: 12},
-	{room: "internal/run", function: "(*worker).submitted", bounds: 7},
+	{room: "internal/run", function: "(*worker).submit", bounds: 8},
 	{room: "internal/run", function: "(*worker).record", bounds: 8},
 	{room: "internal/run", function: "(*worker).give", inlined: true, bounds: 2},
 	{room: "internal/run", function: "(*opWindow).record"},

@@ -14,7 +14,6 @@ import (
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/fault"
-	"github.com/blkmeter/blkmeter/internal/hist"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/kernel/mem"
@@ -26,27 +25,26 @@ import (
 // while it runs except the mailbox of its windows and the stop flag.
 type worker struct {
 	// The hot loop's own state.
-	clock  *clock.Clock
-	queue  engine.Queue
-	source pattern.Source
-	slots  []slot              // by slot: the I/O in flight
-	free   []uint32            // slots without one; the last is used next, since its buffer is warm
-	ios    []pattern.IO        // what the pattern yields for one batch
-	reqs   []engine.Request    // what one batch submits; the first held of them were refused before
-	done   []engine.Completion // what one reap finds
-	win    *window             // where this window's figures go
-	batch  batching
-	held   int   // requests at the front of reqs that a full queue did not take
-	flipAt int64 // when the window ends
-	endAt  int64 // when no more I/O is started
-	sync   bool  // the engine does its I/O inside Submit
-	spent  bool  // the pattern is at its end, or an error ended the job's work
-	stop   *atomic.Bool
-	filler *content.Filler // makes the data of writes; nil when nothing is written or it goes nowhere
-	verify *verifying      // checks what is read; nil when nothing is checked
-	pacing *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
-
-	logging *logging // fio's logs; nil without
+	clock   *clock.Clock
+	queue   engine.Queue
+	source  pattern.Source
+	slots   []slot              // by slot: the I/O in flight
+	free    []uint32            // slots without one; the last is used next, since its buffer is warm
+	ios     []pattern.IO        // what the pattern yields for one batch
+	reqs    []engine.Request    // what one batch submits; the first held of them were refused before
+	done    []engine.Completion // what one reap finds
+	win     *window             // where this window's figures go
+	batch   batching
+	held    int   // requests at the front of reqs that a full queue did not take
+	flipAt  int64 // when the window ends
+	endAt   int64 // when no more I/O is started
+	sync    bool  // the engine does its I/O inside Submit
+	spent   bool  // the pattern is at its end, or an error ended the job's work
+	stop    *atomic.Bool
+	filler  *content.Filler // makes the data of writes; nil when nothing is written or it goes nowhere
+	verify  *verifying      // checks what is read; nil when nothing is checked
+	pacing  *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
+	logging *logging        // fio's logs; nil without
 
 	// What the loop touches once per window or never.
 	box     mailbox
@@ -115,190 +113,6 @@ type outcome struct {
 	usage    cpu.Usage       // inside the measured window
 	counters engine.Counters // likewise, except the longest waits
 	threadID int
-}
-
-// loop is the hot loop. Free slots are filled by the pattern and submitted as one batch; whatever has
-// finished is reaped as one batch; the loop waits only when every slot is taken. The clock is read three
-// times a turn, however many I/Os the turn moves:
-//
-//	fill ─ start ─ Submit ─ issue ─ Reap ─ complete ─ record ─ fill ...
-//	         └─── slat ────────┘└── clat ──────┘
-//
-// so a latency is exact to the length of the batch it travelled in.
-func (w *worker) loop() error {
-	for {
-		if n := w.fill(); n > 0 {
-			start := w.clock.Now()
-			taken, err := w.queue.Submit(w.reqs[:n])
-			issue := w.clock.Now()
-			if err != nil {
-				return err
-			}
-			w.submitted(n, taken, start, issue)
-		}
-		inFlight := len(w.slots) - len(w.free) - w.held
-		if inFlight == 0 && w.held == 0 && w.spent {
-			return nil
-		}
-		if w.mayFill(inFlight) {
-			continue
-		}
-		got, err := w.reap(inFlight)
-		complete := w.clock.Now()
-		if err != nil {
-			return err
-		}
-		if complete >= w.flipAt {
-			w.flip(complete)
-		}
-		w.record(w.done[:got], complete)
-		if complete >= w.endAt || w.stop.Load() {
-			w.spent = true
-		}
-	}
-}
-
-// mayFill says whether the queue can take more at once: only when the user asked for smaller batches than
-// the depth, since otherwise every free slot was just submitted.
-func (w *worker) mayFill(inFlight int) bool {
-	return inFlight < len(w.slots) && w.held == 0 && !w.spent && !w.batch.draining && w.pacing == nil && w.verify == nil
-}
-
-// reap takes what has finished, and waits when nothing has.
-func (w *worker) reap(inFlight int) (int, error) {
-	switch {
-	case w.spent:
-		return w.queue.Reap(w.done, min(1, inFlight), -1)
-	case w.pacing != nil:
-		return w.reapPaced(inFlight)
-	}
-	return w.queue.Reap(w.done, min(w.batch.reapMin, inFlight), -1)
-}
-
-// fill takes free slots, lets the pattern say what they are to do, and returns how many requests are
-// ready at the front of reqs.
-func (w *worker) fill() int {
-	want := min(len(w.free), w.batch.submit-w.held)
-	if w.spent || want <= 0 {
-		return w.held
-	}
-	if w.batch.low < len(w.slots) && !w.refill() {
-		return w.held
-	}
-	if w.pacing != nil {
-		if want = w.due(want); want == 0 {
-			return w.held
-		}
-	}
-	n := w.next(want)
-	slots := w.free[len(w.free)-n:]
-	w.free = w.free[:len(w.free)-n]
-	reqs := w.reqs[w.held : w.held+n]
-	for i := range reqs {
-		io := &w.ios[i]
-		s := slots[n-1-i]
-		req := engine.Request{Offset: io.Offset, Length: io.Length, Slot: s, File: io.File, Op: engine.Op(io.Op)}
-		reqs[i] = req
-		w.slots[s].req = req
-		if req.Op == engine.OpWrite && w.filler != nil {
-			w.filler.Fill(w.config.Buffer(s)[:io.Length], io.Offset)
-		}
-	}
-	if w.verify != nil {
-		w.verify.fill(w, reqs)
-	}
-	if w.pacing != nil {
-		w.intend(reqs)
-	}
-	return w.held + n
-}
-
-// next takes up to want I/Os from the pattern; fewer when it is at its end.
-func (w *worker) next(want int) int {
-	if w.verify != nil {
-		return w.verify.next(w, w.ios[:want])
-	}
-	n := w.source.Next(w.ios[:want])
-	if n < want {
-		w.spent = true
-	}
-	return n
-}
-
-// submitted notes when the first taken of n requests started, and keeps the rest for the next turn.
-func (w *worker) submitted(n, taken int, start, issue int64) {
-	if taken > 0 {
-		if w.sync {
-			issue = start // the I/O was done inside Submit
-		}
-		for i := range w.reqs[:taken] {
-			s := &w.slots[w.reqs[i].Slot]
-			s.start, s.issue = start, issue
-		}
-		inFlight := len(w.slots) - len(w.free) - (n - taken)
-		w.win.depth[inFlight] += uint32(taken)
-		w.win.submits[taken]++
-	}
-	w.held = copy(w.reqs, w.reqs[taken:n])
-}
-
-// record counts what was reaped. I/Os that travelled in one batch have the same latencies, so a run of
-// them is recorded at once.
-func (w *worker) record(done []engine.Completion, complete int64) {
-	if len(done) == 0 {
-		return
-	}
-	w.win.reaps[len(done)]++
-	if w.verify != nil {
-		w.verify.settle(w, done)
-	}
-	if w.pacing != nil {
-		w.recordResponses(done, complete)
-	}
-	if w.logging != nil {
-		w.log(done, complete)
-	}
-	var run struct {
-		start, issue int64
-		n            uint32
-		op           engine.Op
-	}
-	for i := range done {
-		s := &w.slots[done[i].Slot]
-		if done[i].Result != int32(s.req.Length) {
-			w.irregular(s, done[i].Result)
-			continue
-		}
-		w.give(done[i].Slot)
-		w.win.ops[s.req.Op].bytes += uint64(s.req.Length)
-		if s.start != run.start || s.req.Op != run.op {
-			if run.n > 0 {
-				w.win.ops[run.op].record(run.start, run.issue, complete, run.n)
-			}
-			run.start, run.issue, run.op, run.n = s.start, s.issue, s.req.Op, 0
-		}
-		run.n++
-	}
-	if run.n > 0 {
-		w.win.ops[run.op].record(run.start, run.issue, complete, run.n)
-	}
-}
-
-// give takes a slot back. There is room: each slot is free once at most.
-func (w *worker) give(slot uint32) {
-	n := len(w.free)
-	w.free = w.free[:n+1]
-	w.free[n] = slot
-}
-
-// record counts n I/Os that started, were issued and completed at the same times.
-func (o *opWindow) record(start, issue, complete int64, n uint32) {
-	o.ios += uint64(n)
-	o.clat.Record(complete-issue, n)
-	if o.slat != nil {
-		o.slat.Record(issue-start, n)
-		o.lat.Record(complete-start, n)
-	}
 }
 
 // irregular handles what did not go as asked: an error, or a transfer that came back short. The rest of a
@@ -547,14 +361,10 @@ func (w *worker) syncAtEnd() error {
 		w.slots[slot].req = req
 		w.reqs[0] = req
 		w.free = w.free[:len(w.free)-1]
-		start := w.clock.Now()
-		taken, err := w.queue.Submit(w.reqs[:1])
-		issue := w.clock.Now()
-		if err != nil {
+		if err := w.submit(1); err != nil {
 			return err
 		}
-		w.submitted(1, taken, start, issue)
-		for got := 0; got == 0; {
+		for got, err := 0, error(nil); got == 0; {
 			if got, err = w.queue.Reap(w.done, 1, -1); err != nil {
 				return err
 			}
@@ -591,81 +401,3 @@ func (w *worker) close() error {
 
 // stuckAfter is how long a worker may take to finish what is in flight once the run is to end.
 const stuckAfter = 10 * time.Second
-
-// window is a worker's figures over one interval.
-type window struct {
-	start, end int64     // ns of the run's clock
-	ramp       bool      // not part of the measured window
-	cpu        int       // where the worker ran at the window's end
-	usage      cpu.Usage // since the start of the measured window
-	ops        [5]opWindow
-	depth      []uint32 // by requests in flight after a submission: requests submitted
-	submits    []uint32 // by requests per submission
-	reaps      []uint32 // by completions per reap
-	arrivals   uint64   // of a paced job
-	late       uint64   // arrivals submitted more than lateAfter behind their intended time
-}
-
-// opWindow is one kind of operation's share of a window.
-type opWindow struct {
-	ios, bytes      uint64
-	errors, short   uint64
-	slat, clat, lat *hist.Recorder // slat and lat are nil for synchronous engines
-	response        *hist.Recorder // intended to complete; nil when the job is not paced
-}
-
-func newWindow(j *jobRun, depth int) *window {
-	w := &window{depth: make([]uint32, depth+1), submits: make([]uint32, depth+1), reaps: make([]uint32, depth+1)}
-	for op := range w.ops {
-		if j.issues(engine.Op(op)) {
-			w.ops[op].clat = hist.NewRecorder()
-			if !j.choice.Sync {
-				w.ops[op].slat, w.ops[op].lat = hist.NewRecorder(), hist.NewRecorder()
-			}
-			if j.paced {
-				w.ops[op].response = hist.NewRecorder()
-			}
-		}
-	}
-	return w
-}
-
-func (w *window) reset() {
-	for i := range w.ops {
-		o := &w.ops[i]
-		for _, r := range []*hist.Recorder{o.slat, o.clat, o.lat, o.response} {
-			if r != nil {
-				r.Reset()
-			}
-		}
-		o.ios, o.bytes, o.errors, o.short = 0, 0, 0, 0
-	}
-	clear(w.depth)
-	clear(w.submits)
-	clear(w.reaps)
-	w.ramp, w.arrivals, w.late = false, 0, 0
-}
-
-// mailbox passes full windows to the collector and empty ones back. Each side only ever swaps a pointer.
-type mailbox struct {
-	full  atomic.Pointer[window]
-	empty atomic.Pointer[window]
-}
-
-// swap posts full and returns an empty window, or returns nil when there is none yet.
-func (b *mailbox) swap(full *window) *window {
-	next := b.empty.Swap(nil)
-	if next != nil {
-		b.full.Store(full)
-	}
-	return next
-}
-
-// take returns the window that was posted, or nil.
-func (b *mailbox) take() *window { return b.full.Swap(nil) }
-
-// giveBack returns a window, emptied, to the worker.
-func (b *mailbox) giveBack(w *window) {
-	w.reset()
-	b.empty.Store(w)
-}
