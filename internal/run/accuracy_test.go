@@ -153,7 +153,8 @@ func TestAFreezeShowsInTheResponseTimes(t *testing.T) {
 	if response.N() < 1400 || response.N() > 1510 {
 		t.Errorf("%d arrivals in 3 s at 500 per second", response.N())
 	}
-	if d := math.Abs(float64(response.Max()) - float64(freeze)); d > 0.02*float64(freeze) {
+	// A busy machine adds its own waiting to that of the freeze, and never takes any away.
+	if d := float64(response.Max()) - float64(freeze); d < -0.02*float64(freeze) || d > 0.2*float64(freeze) {
 		t.Errorf("the longest response is %v, the freeze lasted %v", time.Duration(response.Max()), freeze)
 	}
 	// A third of all arrivals fell into the freeze, evenly: they waited for 0 to 1 s.
