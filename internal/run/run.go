@@ -341,6 +341,7 @@ func (s *stageRun) run(ctx context.Context) {
 			}
 		}
 	}
+	defer s.keepAway()()
 	resume := holdCollector()
 	collections, pauses := collectorCycles()
 	if s.session != nil {
@@ -419,6 +420,32 @@ func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
 		opens[j] = func(w *worker, cfg engine.Config) (engine.Queue, error) { return q.Join(w.index) }
 	}
 	return opens, closeAll, nil
+}
+
+// keepAway binds all threads but the workers to CPUs without workers, where there are any, and returns what
+// undoes it: a runtime thread that wakes on a worker's CPU, as its timers do thousands of times a second while
+// workers wait in the kernel, delays the worker's own wake-up.
+func (s *stageRun) keepAway() func() {
+	var rest, workers []int
+	for _, c := range s.topo.CPUs {
+		if !slices.ContainsFunc(s.workers, func(w *worker) bool { return w.place.cpus == nil || slices.Contains(w.place.cpus, c.ID) }) {
+			rest = append(rest, c.ID)
+		}
+	}
+	for _, w := range s.workers {
+		workers = append(workers, w.outcome.threadID)
+	}
+	if len(rest) == 0 {
+		return func() {}
+	}
+	undo, err := cpu.Confine(rest, workers)
+	if err != nil {
+		return func() {}
+	}
+	for _, j := range s.jobs {
+		j.decide("other threads", "CPUs "+device.FormatCPUList(rest), "the program's own threads keep off the workers' CPUs")
+	}
+	return undo
 }
 
 // holdCollector collects garbage now and keeps the collector away from the measured windows, unless memory

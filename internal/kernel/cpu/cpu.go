@@ -19,10 +19,12 @@ const maxCPUs = 1 << 16
 // Affinity returns the CPUs that the calling thread may run on, in ascending order
 // (sched_getaffinity(2)). It works with any number of CPUs: the kernel refuses a mask smaller than its own
 // with EINVAL, so the mask grows until it fits.
-func Affinity() ([]int, error) {
+func Affinity() ([]int, error) { return affinityOf(0) }
+
+func affinityOf(threadID int) ([]int, error) {
 	for size := 1024; size <= maxCPUs; size *= 2 {
 		set := unix.NewCPUSet(size)
-		err := unix.SchedGetaffinityDynamic(0, set)
+		err := unix.SchedGetaffinityDynamic(threadID, set)
 		if errors.Is(err, unix.EINVAL) {
 			continue
 		}
@@ -42,7 +44,9 @@ func Affinity() ([]int, error) {
 
 // SetAffinity restricts the calling thread to cpus (sched_setaffinity(2)). The kernel drops CPUs that are
 // offline or outside the thread's cpuset, and answers EINVAL when none is left.
-func SetAffinity(cpus []int) error {
+func SetAffinity(cpus []int) error { return setAffinityOf(0, cpus) }
+
+func setAffinityOf(threadID int, cpus []int) error {
 	highest := 0
 	for _, c := range cpus {
 		if c < 0 || c >= maxCPUs {
@@ -54,7 +58,7 @@ func SetAffinity(cpus []int) error {
 	for _, c := range cpus {
 		set.Set(c)
 	}
-	if err := unix.SchedSetaffinityDynamic(0, set); err != nil {
+	if err := unix.SchedSetaffinityDynamic(threadID, set); err != nil {
 		return fmt.Errorf("binding the thread to CPUs %v: %w", cpus, err)
 	}
 	return nil
