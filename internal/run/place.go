@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -123,4 +124,24 @@ func cpuOrder(word string, topo device.Topology, dev *device.Facts, kind string)
 		order[i] = k.ID
 	}
 	return order, nil
+}
+
+// placesInWords is the map of workers to CPUs and hardware queues, for whoever watches the run begin.
+func (c *conductor) placesInWords() string {
+	var words []string
+	for _, j := range c.jobs {
+		for _, w := range j.workers {
+			switch {
+			case w.place.cpu >= 0 && w.place.hctx >= 0:
+				words = append(words, fmt.Sprintf("%s.%d on CPU %d, hctx %d", j.spec.Name, w.index, w.place.cpu, w.place.hctx))
+			case w.place.cpu >= 0:
+				words = append(words, fmt.Sprintf("%s.%d on CPU %d", j.spec.Name, w.index, w.place.cpu))
+			case w.place.cpus != nil:
+				words = append(words, fmt.Sprintf("%s.%d on CPUs %s", j.spec.Name, w.index, device.FormatCPUList(w.place.cpus)))
+			default:
+				words = append(words, fmt.Sprintf("%s.%d on any CPU", j.spec.Name, w.index))
+			}
+		}
+	}
+	return "placing " + strings.Join(words, "; ")
 }

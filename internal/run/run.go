@@ -125,6 +125,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	if err := c.placeAll(); err != nil {
 		return nil, err
 	}
+	c.say(c.placesInWords())
 	if len(o.Set) > 0 {
 		restore, err := c.applySettings()
 		if err != nil {

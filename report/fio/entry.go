@@ -37,7 +37,8 @@ type entry struct {
 	errors          int64
 	firstErrno      int
 
-	spec *report.Spec // of the last member
+	spec   *report.Spec // of the last member
+	steady *steady      // nil when the job looked for no steady state
 }
 
 // direction is one direction's share of an entry.
@@ -185,7 +186,7 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 func (e *entry) add(j *report.Job, s *report.Stats, o *Options, hide hidden) error {
 	e.members++
 	e.options = j.Options
-	e.spec = &j.Spec
+	e.spec, e.steady = &j.Spec, steadyOf(j)
 	e.continueOnError = j.Spec.ContinueOnError != "" && j.Spec.ContinueOnError != "none"
 	e.errors += s.TotalErrors
 	if e.firstErrno == 0 {

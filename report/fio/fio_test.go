@@ -159,6 +159,20 @@ type (
 		LatencyWindow     int64              `json:"latency_window"`
 		LatencyWindowUS   int64              `json:"latency_window_us"`
 		Description       string             `json:"desc"`
+		SteadyState       struct {
+			SS           string  `json:"ss"`
+			Duration     int64   `json:"duration"`
+			Attained     int64   `json:"attained"`
+			Criterion    string  `json:"criterion"`
+			MaxDeviation float64 `json:"max_deviation"`
+			Slope        float64 `json:"slope"`
+			Data         struct {
+				BWMean   int64   `json:"bw_mean"`
+				IOPSMean int64   `json:"iops_mean"`
+				IOPS     []int64 `json:"iops"`
+				BW       []int64 `json:"bw"`
+			} `json:"data"`
+		} `json:"steadystate"`
 	}
 	typedDirection struct {
 		Bytes       int64        `json:"io_bytes"`

@@ -195,6 +195,9 @@ func (d *document) job(p *printer, e *entry, plus bool) {
 	if e.description != "" {
 		p.string("desc", e.description)
 	}
+	if e.steady != nil {
+		e.steady.print(p)
+	}
 }
 
 func depthNames() []string { return []string{"1", "2", "4", "8", "16", "32", ">=64"} }
