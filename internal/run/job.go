@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -151,7 +149,7 @@ func (c *conductor) openClone(ctx context.Context, j *jobRun, clone int) ([]*tar
 		return []*target.Target{t}, err
 	}
 	var targets []*target.Target
-	for file, path := range fileNames(s, clone) {
+	for file, path := range s.Paths(clone) {
 		t, err := c.openPath(ctx, j, path, s.PlannedBytes(file))
 		if err != nil {
 			return nil, err
@@ -199,29 +197,6 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string, planne
 
 // changes says whether the job changes what is stored.
 func changes(s *workloads.Job) bool { return s.RW.Destructive() && !s.Verify.Only }
-
-// fileNames lists the files of a clone: those the user named, or the generated ones.
-func fileNames(s *workloads.Job, clone int) []string {
-	if len(s.Filenames) > 0 {
-		names := make([]string, len(s.Filenames))
-		for i, n := range s.Filenames {
-			if len(s.Directories) > 0 && !filepath.IsAbs(n) {
-				n = filepath.Join(s.Directories[clone%len(s.Directories)], n)
-			}
-			names[i] = n
-		}
-		return names
-	}
-	names := make([]string, max(s.NrFiles, 1))
-	for i := range names {
-		n := strings.NewReplacer("$jobname", s.Name, "$jobnum", strconv.Itoa(clone), "$filenum", strconv.Itoa(i), "$clientuid", "").Replace(s.FilenameFormat)
-		if len(s.Directories) > 0 {
-			n = filepath.Join(s.Directories[clone%len(s.Directories)], n)
-		}
-		names[i] = n
-	}
-	return names
-}
 
 // scratchTarget makes the run's scratch file, once.
 func (c *conductor) scratchTarget(ctx context.Context, s *workloads.Job) (*target.Target, error) {

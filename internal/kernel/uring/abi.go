@@ -43,7 +43,6 @@ const (
 const (
 	enterGetEvents      = 1 << 0
 	enterSQWakeup       = 1 << 1
-	enterSQWait         = 1 << 2
 	enterExtArg         = 1 << 3
 	enterRegisteredRing = 1 << 4
 )
@@ -51,8 +50,6 @@ const (
 // Bits of the SQ ring's flags word, written by the kernel.
 const (
 	sqNeedWakeup = 1 << 0
-	sqCQOverflow = 1 << 1
-	sqTaskrun    = 1 << 2
 )
 
 // Offsets at which the ring's parts are mapped.
@@ -64,12 +61,10 @@ const (
 
 // Operations of io_uring_register(2).
 const (
-	registerBuffers  = 0
-	registerFiles    = 2
-	registerProbe    = 8
-	registerRingFDs  = 20
-	unregisterRing   = 21
-	probeOpSupported = 1
+	registerBuffers = 0
+	registerFiles   = 2
+	registerRingFDs = 20
+	unregisterRing  = 21
 )
 
 // Opcode is the operation of a submission queue entry.
@@ -80,12 +75,8 @@ const (
 	OpFsync      Opcode = 3
 	OpReadFixed  Opcode = 4
 	OpWriteFixed Opcode = 5
-	OpTimeout    Opcode = 11
-	OpAsyncCanc  Opcode = 14
-	OpFallocate  Opcode = 17
 	OpRead       Opcode = 22
 	OpWrite      Opcode = 23
-	OpURingCmd   Opcode = 46
 )
 
 // Flags of a submission queue entry.
@@ -96,12 +87,6 @@ const (
 
 // FsyncDatasync in SQE.OpFlags makes OpFsync an fdatasync(2).
 const FsyncDatasync = 1
-
-// CancelAny and CancelAll in SQE.OpFlags make OpAsyncCanc cancel every request of the ring.
-const (
-	CancelAll = 1 << 0
-	CancelAny = 1 << 2
-)
 
 // SQE is struct io_uring_sqe, 64 bytes: one cache line.
 type SQE struct {
@@ -177,21 +162,4 @@ type rsrcUpdate struct {
 	offset uint32
 	resv   uint32
 	data   uint64
-}
-
-type probeOp struct {
-	_     structs.HostLayout
-	op    uint8
-	resv  uint8
-	flags uint16
-	resv2 uint32
-}
-
-type probe struct {
-	_      structs.HostLayout
-	lastOp uint8
-	opsLen uint8
-	resv   uint16
-	resv2  [3]uint32
-	ops    [256]probeOp
 }

@@ -307,10 +307,6 @@ func (r *Ring) enter(submit, min, flags uint32, arg unsafe.Pointer, size uintptr
 	return int(n), errno
 }
 
-// NeedsKernel says whether completions may exist that only a system call makes visible: overflowed ones,
-// or, on a deferred ring, work that waits for this task.
-func (r *Ring) NeedsKernel() bool { return r.sqFlags.Load()&(sqCQOverflow|sqTaskrun) != 0 }
-
 // Overflows is how many completions the kernel lost for want of room in the completion ring.
 func (r *Ring) Overflows() uint32 { return r.cqOverflow.Load() }
 
@@ -342,19 +338,6 @@ func (r *Ring) RegisterFiles(fds []int) error {
 		return fmt.Errorf("registering %d files: %w", len(fds), errno)
 	}
 	return nil
-}
-
-// Supports says which opcodes the kernel knows; an error when it cannot tell (before 5.6).
-func (r *Ring) Supports(ops ...Opcode) ([]bool, error) {
-	p := new(probe)
-	if _, errno := r.register(registerProbe, unsafe.Pointer(p), uintptr(len(p.ops))); errno != 0 {
-		return nil, fmt.Errorf("asking the kernel for its io_uring operations: %w", errno)
-	}
-	has := make([]bool, len(ops))
-	for i, op := range ops {
-		has[i] = uint8(op) <= p.lastOp && p.ops[op].flags&probeOpSupported != 0
-	}
-	return has, nil
 }
 
 func (r *Ring) register(op uintptr, arg unsafe.Pointer, n uintptr) (int, syscall.Errno) {
