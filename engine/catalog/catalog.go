@@ -51,7 +51,6 @@ type Want struct {
 	Depth   int
 	Direct  bool
 	HiPri   bool
-	SQPoll  bool
 	Shared  bool // one queue for all workers
 	Targets []*target.Target
 }

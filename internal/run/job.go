@@ -234,7 +234,7 @@ func (c *conductor) scratchTarget(ctx context.Context, s *workloads.Job) (*targe
 func (c *conductor) chooseEngine(j *jobRun) error {
 	s := j.spec
 	choice, err := catalog.Choose(catalog.Want{
-		Name: s.Engine, Depth: s.IODepth, Direct: s.Direct, HiPri: s.HiPri, SQPoll: s.SQThreadPoll,
+		Name: s.Engine, Depth: s.IODepth, Direct: s.Direct, HiPri: s.HiPri,
 		Shared: s.SharedQueue, Targets: j.workers[0].targets,
 	})
 	if err != nil {

@@ -25,12 +25,3 @@ func SetIOPriority(class, level int) error {
 	}
 	return nil
 }
-
-// IOPriority returns the class and level of the calling thread's I/O: ioprio_get(2).
-func IOPriority() (class, level int, err error) {
-	v, _, errno := syscall.Syscall(unix.SYS_IOPRIO_GET, 1, 0, 0)
-	if errno != 0 {
-		return 0, 0, os.NewSyscallError("ioprio_get", errno)
-	}
-	return int(v) >> 13, int(v) & 7, nil
-}

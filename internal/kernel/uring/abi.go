@@ -19,13 +19,8 @@ const (
 	SetupSQPoll       SetupFlags = 1 << 1  // a kernel thread submits
 	SetupSQAff        SetupFlags = 1 << 2  // on the CPU given
 	SetupCQSize       SetupFlags = 1 << 3  // the completion ring's size is given
-	SetupClamp        SetupFlags = 1 << 4  // sizes beyond the limit are reduced to it
-	SetupRDisabled    SetupFlags = 1 << 6  // start with submission disabled
 	SetupSubmitAll    SetupFlags = 1 << 7  // go on after a request that fails to submit (5.18)
 	SetupCoopTaskrun  SetupFlags = 1 << 8  // no interrupt to run completion work (5.19)
-	SetupTaskrunFlag  SetupFlags = 1 << 9  // tell in the SQ flags that such work waits (5.19)
-	SetupSQE128       SetupFlags = 1 << 10 // 128-byte entries, for passthrough (5.19)
-	SetupCQE32        SetupFlags = 1 << 11 // 32-byte completions (5.19)
 	SetupSingleIssuer SetupFlags = 1 << 12 // one task submits (6.0)
 	SetupDeferTaskrun SetupFlags = 1 << 13 // completion work runs only when the task asks for completions (6.1)
 	SetupNoSQArray    SetupFlags = 1 << 16 // entries are taken in ring order, without the index array (6.6)
@@ -35,7 +30,6 @@ const (
 // Features that io_uring_setup reports.
 const (
 	featSingleMmap uint32 = 1 << 0
-	featNoDrop     uint32 = 1 << 1
 	featExtArg     uint32 = 1 << 8
 )
 
