@@ -157,26 +157,12 @@ func TestLoopRefuses(t *testing.T) {
 
 // TestLoopLeavesNothingWhenItDies interrupts and kills the program in the middle of a run.
 func TestLoopLeavesNothingWhenItDies(t *testing.T) {
-	if dir := os.Getenv("BLKMETER_TEST_LOOP_DIR"); dir != "" {
-		os.Exit(execute(&app{
-			args: []string{
-				"blkmeter", "loop", "--size=4m", "--dir=" + dir, "--",
-				"run", "--rw=randwrite", "--bs=4k", "--time_based", "--runtime=60", "--output-format=json", "--set=nr_requests=32",
-			},
-			stdin: strings.NewReader(""), stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv,
-		}))
-	}
 	testlab.Require(t, "root", "loop")
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
 		t.Run(signal.String(), func(t *testing.T) {
 			dir, state := testlab.Dir(t, true), t.TempDir()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestLoopLeavesNothingWhenItDies$")
-			cmd.Env = append(os.Environ(), "BLKMETER_TEST_LOOP_DIR="+dir, "XDG_STATE_HOME="+state)
-			var out, errs bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &out, &errs
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
+			cmd := start(t, []string{"XDG_STATE_HOME=" + state}, "loop", "--size=4m", "--dir="+dir, "--",
+				"run", "--rw=randwrite", "--bs=4k", "--time_based", "--runtime=60", "--output-format=json", "--set=nr_requests=32")
 			journals := func() []string {
 				found, err := filepath.Glob(filepath.Join(state, "blkmeter", "settings-*.json"))
 				if err != nil {
@@ -201,7 +187,7 @@ func TestLoopLeavesNothingWhenItDies(t *testing.T) {
 				return false
 			})
 			if !busy {
-				t.Errorf("no load on a loop device: %s", errs.String())
+				t.Errorf("no load on a loop device: %s", cmd.stderr.String())
 			}
 			if err := cmd.Process.Signal(signal); err != nil {
 				t.Fatal(err)
@@ -212,9 +198,9 @@ func TestLoopLeavesNothingWhenItDies(t *testing.T) {
 			}
 			if signal != syscall.SIGKILL {
 				if code := cmd.ProcessState.ExitCode(); code != fault.ExitInterrupted {
-					t.Errorf("exit code %d: %s", code, errs.String())
+					t.Errorf("exit code %d: %s", code, cmd.stderr.String())
 				}
-				if r, err := report.Load(bytes.NewReader(out.Bytes())); err != nil || r.Status != report.StatusInterrupted {
+				if r, err := report.Load(bytes.NewReader(cmd.stdout.Bytes())); err != nil || r.Status != report.StatusInterrupted {
 					t.Errorf("no partial Result: %v", err)
 				}
 			}
