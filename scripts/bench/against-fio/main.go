@@ -79,6 +79,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		for _, c := range allCases() {
 			fmt.Fprintf(stdout, "%-*s %s\n", nameWidth, c.name, c.goal)
 		}
+		for _, a := range allAlone() {
+			fmt.Fprintf(stdout, "%-*s %s\n", nameWidth, a.Name, a.Goal)
+		}
 		return nil
 	}
 	dir, err := os.MkdirTemp(o.dir, "blkmeter-bench-")
@@ -130,10 +133,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			fmt.Fprint(stdout, r.row())
 		}
 	}
+	own, err := measureAlone(ctx, o, func() (string, error) { return targets.path(loopDevice) })
+	if errors.Is(err, errUnavailable) {
+		fmt.Fprintf(stderr, "blkmeter alone: skipped: %v\n", err)
+	} else if err != nil {
+		return err
+	}
 	if o.json {
 		e := json.NewEncoder(stdout)
 		e.SetIndent("", "  ")
-		return e.Encode(map[string]any{"fio": strings.TrimSpace(string(fioVersion)), "runtime_ns": int64(o.runtime), "cases": results})
+		return e.Encode(map[string]any{"fio": strings.TrimSpace(string(fioVersion)), "runtime_ns": int64(o.runtime), "cases": results, "alone": own})
+	}
+	for i := range own {
+		fmt.Fprint(stdout, own[i].row())
 	}
 	return nil
 }
