@@ -1,13 +1,19 @@
 package run
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/catalog"
+	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
@@ -41,6 +47,41 @@ func hotWorker(t testing.TB, depth int, change func(*workloads.Job)) *worker {
 	}
 	t.Cleanup(func() { w.close() })
 	return w
+}
+
+// readFrom puts a worker of hotWorker's on another engine, to read at random from a target. It returns why this
+// system lacks the engine.
+func (w *worker) readFrom(t testing.TB, engineName string, tg *target.Target) (lacks error) {
+	t.Helper()
+	src, err := pattern.New(pattern.Config{Job: w.job.spec, Files: []pattern.File{{High: tg.SizeBytes()}}, Seed: 1, Align: 4096})
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	q, err := catalog.Open(engineName, w.config, []*target.Target{tg})
+	if errors.Is(err, engine.ErrUnsupported) {
+		return err
+	}
+	if err != nil {
+		t.Error(err)
+		return nil
+	}
+	w.queue, w.source, w.sync = q.Queue, src, engineName == catalog.Psync
+	return nil
+}
+
+// unwritten makes a file whose blocks are allocated and were never written.
+func unwritten(t testing.TB) string {
+	path := filepath.Join(t.TempDir(), "unwritten")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := syscall.Fallocate(int(f.Fd()), 0, 0, 64<<20); err != nil {
+		t.Skipf("needs fallocate: %v", err)
+	}
+	return path
 }
 
 // loopFor runs the loop for d and returns the I/Os done.
@@ -132,6 +173,49 @@ func BenchmarkLoop(b *testing.B) {
 			r := <-out
 			b.ReportMetric(0, "ns/op") // b.N counts I/Os, but the loop runs in slices of time
 			b.ReportMetric(float64(r.cpuNS)/float64(r.ios), "cpu-ns/IO")
+		})
+	}
+}
+
+// BenchmarkLoopOnFile is the loop on the engines that reach the kernel: reads of blocks that were allocated and
+// never written, which a file system answers at once.
+func BenchmarkLoopOnFile(b *testing.B) {
+	path := unwritten(b)
+	for _, c := range []struct {
+		engine string
+		depth  int
+	}{{catalog.Uring, 32}, {catalog.Uring, 1}, {catalog.Libaio, 32}, {catalog.Psync, 1}} {
+		b.Run(fmt.Sprintf("%s/qd=%d", c.engine, c.depth), func(b *testing.B) {
+			tg, err := target.Open(target.Spec{Path: path, Access: target.ReadOnly, Direct: true})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer tg.Close()
+			var lacks error
+			var ios uint64
+			var userNS, sysNS int64
+			done := make(chan struct{})
+			go func() { // a worker keeps its thread for good
+				defer close(done)
+				w := hotWorker(b, c.depth, func(j *workloads.Job) { j.NoRandomMap = true })
+				if lacks = w.readFrom(b, c.engine, tg); lacks != nil || b.Failed() {
+					return
+				}
+				defer w.queue.Close()
+				for ios < uint64(b.N) {
+					w.win.reset()
+					ios += loopFor(w, 2*time.Millisecond)
+					userNS += w.outcome.usage.UserNS
+					sysNS += w.outcome.usage.SysNS
+				}
+			}()
+			<-done
+			if lacks != nil {
+				b.Skipf("needs %s: %v", c.engine, lacks)
+			}
+			b.ReportMetric(0, "ns/op") // b.N counts I/Os, but the loop runs in slices of time
+			b.ReportMetric(float64(userNS)/float64(ios), "user-ns/IO")
+			b.ReportMetric(float64(sysNS)/float64(ios), "sys-ns/IO")
 		})
 	}
 }

@@ -1,12 +1,8 @@
 package run
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -74,9 +70,9 @@ func TestBatchStampsAgainstStampsOfEachIO(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector's own time is more than what is allowed")
 	}
-	targets := map[string]func(t *testing.T) string{
+	targets := map[string]func(t testing.TB) string{
 		"completes inside the submission": unwritten,
-		"completes later": func(t *testing.T) string {
+		"completes later": func(t testing.TB) string {
 			testlab.Require(t, "root", "loop")
 			return testlab.Loop(t, testlab.LoopOptions{DirectIO: true, Tmpfs: true}).Path
 		},
@@ -109,20 +105,6 @@ func TestBatchStampsAgainstStampsOfEachIO(t *testing.T) {
 	}
 }
 
-// unwritten makes a file whose blocks are allocated and were never written.
-func unwritten(t *testing.T) string {
-	path := filepath.Join(t.TempDir(), "unwritten")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if err := syscall.Fallocate(int(f.Fd()), 0, 0, 64<<20); err != nil {
-		t.Skipf("needs fallocate: %v", err)
-	}
-	return path
-}
-
 // stamped runs random reads on the target for a while.
 func stamped(t *testing.T, path string, depth int) *stamper {
 	t.Helper()
@@ -137,23 +119,12 @@ func stamped(t *testing.T, path string, depth int) *stamper {
 	go func() { // a worker keeps its thread for good
 		defer close(done)
 		w := hotWorker(t, depth, func(j *workloads.Job) { j.NoRandomMap = true })
-		src, err := pattern.New(pattern.Config{Job: w.job.spec, Files: []pattern.File{{High: 64 << 20}}, Seed: 1, Align: 4096})
-		if err != nil {
-			t.Error(err)
+		if lacks = w.readFrom(t, catalog.Uring, tg); lacks != nil || t.Failed() {
 			return
 		}
-		q, err := catalog.Open(catalog.Uring, w.config, []*target.Target{tg})
-		if errors.Is(err, engine.ErrUnsupported) {
-			lacks = err
-			return
-		}
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer q.Queue.Close()
-		s.w, s.Queue, s.Source = w, q.Queue, src
-		w.queue, w.source, w.sync = s, s, false
+		defer w.queue.Close()
+		s.w, s.Queue, s.Source = w, w.queue, w.source
+		w.queue, w.source = s, s
 		loopFor(w, 100*time.Millisecond)
 	}()
 	<-done
