@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/blkmeter/blkmeter/engine/lock"
 	"github.com/blkmeter/blkmeter/internal/claims"
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/journal"
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/lockbench"
 	"github.com/blkmeter/blkmeter/internal/run"
@@ -126,7 +126,7 @@ func runClaims(ctx context.Context, a *app, o claimsOptions, args []string) erro
 		return err
 	}
 	status := newProgress(a.stderr, a.env, &fiojob.Settings{})
-	state := lock.StateDir(a.env)
+	state := journal.Dir(a.env)
 	runners := claims.Runners{Lock: &claims.LockRunner{CPUs: env.CPUs, Arm: profile.Arm, Ramp: profile.Ramp, StateDir: state}}
 	facts := ""
 	var subject *claims.Subject

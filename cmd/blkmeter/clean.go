@@ -5,6 +5,7 @@ import (
 
 	"github.com/blkmeter/blkmeter/engine/lock"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/journal"
 	"github.com/spf13/cobra"
 )
 
@@ -24,7 +25,7 @@ be removed.`,
 }
 
 func runClean(a *app) error {
-	dir := lock.StateDir(a.env)
+	dir := journal.Dir(a.env)
 	leaks, err := lock.Clean(dir)
 	for _, l := range leaks {
 		if l.Gone {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/blkmeter/blkmeter/engine/lock"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/journal"
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/lockbench"
 	"github.com/spf13/cobra"
@@ -64,7 +65,7 @@ func runLocks(cmd *cobra.Command, a *app, o locksOptions) error {
 	}
 	s := lockbench.Shootout{
 		Kinds: o.kinds, Threads: o.threads, CPUs: cpus, HoldNS: o.holdNS, Duration: o.duration, Rounds: o.rounds, Seed: o.seed,
-		StateDir: lock.StateDir(a.env),
+		StateDir: journal.Dir(a.env),
 	}
 	s.Progress = func(done, total int) {
 		fmt.Fprintf(a.stderr, "\rmeasuring %d of %d ", done+1, total)

@@ -3,9 +3,9 @@ package main
 import (
 	"fmt"
 
-	"github.com/blkmeter/blkmeter/engine/lock"
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/journal"
 	"github.com/spf13/cobra"
 )
 
@@ -20,7 +20,7 @@ journal that the run kept.
 Exit status: 0 done or nothing to do, 7 something could not be restored.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			restored, err := device.RestoreOrphans("", lock.StateDir(a.env))
+			restored, err := device.RestoreOrphans("", journal.Dir(a.env))
 			for _, c := range restored {
 				fmt.Fprintf(a.stdout, "%s %s: %s -> %s\n", c.Disk, c.Name, c.New, c.Old)
 			}

@@ -110,20 +110,19 @@ func (l *piLock) Unlock(h *Holder) {
 // sysvLock is a semaphore set of one: every operation enters the kernel, contended or not.
 type sysvLock struct {
 	common
-	id         int
-	record     string
+	set        recorded
 	take, give sysv.Operation
 	remove     sync.Once
 	removeErr  error
 }
 
 func newSysV(c common, stateDir string) (*sysvLock, error) {
-	id, record, err := createRecorded(stateDir)
+	set, err := createRecorded(stateDir)
 	if err != nil {
 		return nil, err
 	}
-	l := &sysvLock{common: c, id: id, record: record, take: sysv.Operation{Delta: -1}, give: sysv.Operation{Delta: 1}}
-	if err := sysv.SetValue(id, 1); err != nil {
+	l := &sysvLock{common: c, set: set, take: sysv.Operation{Delta: -1}, give: sysv.Operation{Delta: 1}}
+	if err := sysv.SetValue(set.id, 1); err != nil {
 		l.removeSet()
 		return nil, err
 	}
@@ -132,7 +131,7 @@ func newSysV(c common, stateDir string) (*sysvLock, error) {
 
 func (l *sysvLock) Lock(*Holder) error {
 	for {
-		switch errno := sysv.Do(l.id, &l.take); errno {
+		switch errno := sysv.Do(l.set.id, &l.take); errno {
 		case 0:
 			return nil
 		case syscall.EINTR: // semop is never restarted by the kernel
@@ -146,12 +145,12 @@ func (l *sysvLock) Lock(*Holder) error {
 
 func (l *sysvLock) Unlock(*Holder) {
 	for {
-		switch errno := sysv.Do(l.id, &l.give); errno {
+		switch errno := sysv.Do(l.set.id, &l.give); errno {
 		case 0, syscall.EIDRM, syscall.EINVAL:
 			return
 		case syscall.EINTR:
 		default:
-			panic(fmt.Sprintf("lock: unlock of semaphore set %d: %v", l.id, errno))
+			panic(fmt.Sprintf("lock: unlock of semaphore set %d: %v", l.set.id, errno))
 		}
 	}
 }
@@ -171,7 +170,7 @@ func (l *sysvLock) Close() error {
 }
 
 func (l *sysvLock) removeSet() {
-	l.remove.Do(func() { l.removeErr = removeRecorded(l.id, l.record) })
+	l.remove.Do(func() { l.removeErr = l.set.remove() })
 }
 
 // mutexLock is Go's own mutex. It parks goroutines, not threads.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // owner names the process that made an entry, for good: process ids are used again, but not with the same
@@ -29,6 +30,22 @@ type document struct {
 
 // Entry is an entry of this process.
 type Entry struct{ path string }
+
+// Dir returns where blkmeter keeps what must survive it: $XDG_STATE_HOME/blkmeter, or
+// ~/.local/state/blkmeter, or without a home a directory of this user's in $TMPDIR or /tmp.
+func Dir(env func(string) string) string {
+	if dir := env("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "blkmeter")
+	}
+	if home := env("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".local", "state", "blkmeter")
+	}
+	tmp := env("TMPDIR")
+	if tmp == "" {
+		tmp = "/tmp"
+	}
+	return filepath.Join(tmp, fmt.Sprintf("blkmeter-%d", os.Getuid()))
+}
 
 // Write makes an entry of the given kind in dir, which it makes if need be. body is what is needed to undo
 // the change, as JSON.
@@ -109,6 +126,9 @@ func (o *Orphan) Body(into any) error {
 // containers, where process ids mean something else, are left out. An entry that cannot be read does not
 // keep it from the rest.
 func Orphans(dir, kind string) ([]Orphan, error) {
+	if err := removeUnfinished(dir, kind); err != nil {
+		return nil, err
+	}
 	paths, err := filepath.Glob(filepath.Join(dir, kind+"-*.json"))
 	if err != nil {
 		return nil, fmt.Errorf("look for %s journals: %w", kind, err)
@@ -135,6 +155,27 @@ func Orphans(dir, kind string) ([]Orphan, error) {
 		}
 	}
 	return orphans, errors.Join(errs...)
+}
+
+// unfinished is the age at which a file that is not an entry yet is no longer in the making.
+const unfinished = time.Minute
+
+// removeUnfinished removes what processes left that were killed while they wrote an entry, so before they
+// changed anything.
+func removeUnfinished(dir, kind string) error {
+	paths, err := filepath.Glob(filepath.Join(dir, kind+"-*.new"))
+	if err != nil {
+		return fmt.Errorf("look for %s journals: %w", kind, err)
+	}
+	for _, path := range paths {
+		if info, err := os.Stat(path); err != nil || time.Since(info.ModTime()) < unfinished {
+			continue
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove an unfinished %s journal: %w", kind, err)
+		}
+	}
+	return nil
 }
 
 // parse understands an entry.

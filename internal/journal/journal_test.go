@@ -5,8 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 type note struct {
@@ -113,6 +115,47 @@ func TestADamagedEntryIsToldOf(t *testing.T) {
 	}
 	if _, err := Write(dir, "settings", func() {}); err == nil {
 		t.Error("a body that is no JSON was taken")
+	}
+}
+
+// A process that is killed while it writes an entry leaves a file that is none yet.
+func TestAnUnfinishedEntryGoesInTime(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "settings-1.new")
+	for _, c := range []struct {
+		age  time.Duration
+		goes bool
+	}{{0, false}, {2 * unfinished, true}} {
+		if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		written := time.Now().Add(-c.age)
+		if err := os.Chtimes(path, written, written); err != nil {
+			t.Fatal(err)
+		}
+		if orphans, err := Orphans(dir, "settings"); len(orphans) != 0 || err != nil {
+			t.Errorf("orphans %v, %v", orphans, err)
+		}
+		if _, err := os.Stat(path); os.IsNotExist(err) != c.goes {
+			t.Errorf("%v old: %v", c.age, err)
+		}
+	}
+}
+
+func TestDir(t *testing.T) {
+	uid := strconv.Itoa(os.Getuid())
+	for _, c := range []struct {
+		env  map[string]string
+		want string
+	}{
+		{map[string]string{"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/blkmeter"},
+		{map[string]string{"XDG_STATE_HOME": "relative", "HOME": "/h"}, "/h/.local/state/blkmeter"},
+		{map[string]string{"TMPDIR": "/t"}, "/t/blkmeter-" + uid},
+		{nil, "/tmp/blkmeter-" + uid},
+	} {
+		if got := Dir(func(k string) string { return c.env[k] }); got != c.want {
+			t.Errorf("Dir with %v = %s, want %s", c.env, got, c.want)
+		}
 	}
 }
 

@@ -35,7 +35,7 @@ type Load struct {
 	Duration   time.Duration // of the measured window
 	Ramp       time.Duration // before it, not measured
 	YieldAfter uint32        // spinning locks yield after so many spins; 0 never
-	StateDir   string        // of SysV records; empty: lock.StateDir
+	StateDir   string        // of SysV records; empty: that of the journal
 }
 
 // Result is what one experiment found.

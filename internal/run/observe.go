@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/blkmeter/blkmeter/engine/lock"
 	"github.com/blkmeter/blkmeter/internal/device"
+	"github.com/blkmeter/blkmeter/internal/journal"
 	"github.com/blkmeter/blkmeter/internal/watch"
 	"github.com/blkmeter/blkmeter/workloads"
 )
@@ -95,7 +95,7 @@ func (c *conductor) applySettings() (restore func(), err error) {
 	for _, d := range c.disksOf(c.jobs) {
 		disks = append(disks, d.Name)
 	}
-	changes, err := device.Apply(c.o.Root, lock.StateDir(c.o.Env), disks, c.o.Set)
+	changes, err := device.Apply(c.o.Root, journal.Dir(c.o.Env), disks, c.o.Set)
 	if err != nil {
 		return nil, err
 	}

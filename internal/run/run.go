@@ -14,12 +14,12 @@ import (
 
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/catalog"
-	"github.com/blkmeter/blkmeter/engine/lock"
 	"github.com/blkmeter/blkmeter/engine/shared"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/explain"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/journal"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
@@ -403,7 +403,7 @@ func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
 			continue
 		}
 		q, err := shared.New(shared.Options{
-			Lock: j.spec.QueueLock, Variant: shared.Variant(j.spec.QueueVariant), HoldNS: j.spec.HoldNS, Members: len(j.workers), Config: j.workers[0].config, StateDir: lock.StateDir(s.o.Env), Now: s.clock.Now,
+			Lock: j.spec.QueueLock, Variant: shared.Variant(j.spec.QueueVariant), HoldNS: j.spec.HoldNS, Members: len(j.workers), Config: j.workers[0].config, StateDir: journal.Dir(s.o.Env), Now: s.clock.Now,
 			Open: func(cfg engine.Config) (engine.Queue, error) {
 				q, err := catalog.Open(j.choice.Name, cfg, j.workers[0].targets)
 				j.features = q.Features
