@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,6 +127,56 @@ func TestSignalsEndARun(t *testing.T) {
 				t.Errorf("%v I/Os in the Result, %v; the device saw more than 1000", ios, err)
 			}
 		})
+	}
+}
+
+// While the process is stopped for a second, as a machine that swaps or migrates may stop it, arrivals of a paced
+// job go on: their response times show the stop at its true size, which latencies from start to completion
+// cannot.
+func TestAStoppedProcessShowsInTheResponseTimes(t *testing.T) {
+	const rate = 500
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: 8 << 20, DirectIO: true, Tmpfs: true})
+	before := readDiskStat(t, dev.Name).reads
+	p := start(t, nil, "run", "--filename="+dev.Path, "--rw=randread", "--bs=4k", "--iodepth=8", "--ioengine=io_uring",
+		fmt.Sprintf("--rate_iops=%d", rate), "--runtime=3s", "--time_based", "--output-format=json")
+	if !testlab.Eventually(30*time.Second, func() bool { return readDiskStat(t, dev.Name).reads > before+100 }) {
+		t.Fatalf("no load on the device; stderr: %s", &p.stderr)
+	}
+	stopped := time.Now()
+	if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	testlab.Eventually(time.Second, func() bool { return false })
+	if err := p.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	frozen := float64(time.Since(stopped))
+	if exit := p.end(t); exit != 0 {
+		t.Fatalf("exit code %d; stderr: %s", exit, &p.stderr)
+	}
+	doc, err := validResult(p.stdout.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	figure := func(path string) float64 {
+		v, err := lookUp(doc, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.(float64)
+	}
+	// A busy machine adds waiting of its own, and takes none away.
+	if longest := figure("jobs.0.read.response.max_ns"); longest < 0.95*frozen || longest > 1.2*frozen+1e8 {
+		t.Errorf("the longest response took %.0f ms, the process was stopped for %.0f", longest/1e6, frozen/1e6)
+	}
+	if n := figure("jobs.0.read.ios"); n < 0.98*3*rate {
+		t.Errorf("%v of %d arrivals were carried out", n, 3*rate)
+	}
+	if late := figure("jobs.0.late_arrivals"); late < 0.9*frozen/1e9*rate {
+		t.Errorf("%v late arrivals, %v were due meanwhile", late, frozen/1e9*rate)
+	}
+	if response, lat := figure("jobs.0.read.response.mean_ns"), figure("jobs.0.read.lat.mean_ns"); response < 10*lat {
+		t.Errorf("a mean response of %.0f us and a mean latency of %.0f us", response/1e3, lat/1e3)
 	}
 }
 

@@ -21,15 +21,32 @@ type pacing struct {
 	bySlot   []int64       // intended time of the I/O in flight
 	bytes    [workloads.Directions]uint64
 	ios      [workloads.Directions]uint64
+	wakeUp   wakeUp
 }
 
 const (
 	// lateAfter is how far behind its intended time an arrival may be submitted without counting as late:
 	// more than the kernel's timers are off.
 	lateAfter = int64(50 * time.Microsecond)
-	// spinFor is how long before a time a worker stops sleeping and spins: timers wake late by about that.
-	spinFor = int64(60 * time.Microsecond)
+	// spinLeast and spinMost bound how long before a time a worker stops sleeping and spins.
+	spinLeast = int64(3 * time.Microsecond)
+	spinMost  = int64(60 * time.Microsecond)
 )
+
+// wakeUp is how late the kernel's timers wake a worker, in nanoseconds, learnt from its sleeps: that long
+// before a time the worker spins instead.
+type wakeUp int64
+
+// saw notes a sleep that ended so many nanoseconds late. One that was later than spinMost met something else
+// than its timer, such as another thread on the CPU.
+func (u *wakeUp) saw(late int64) {
+	if late <= spinMost {
+		*u = max(*u, wakeUp(late))
+	}
+}
+
+// forget makes the worker try shorter spins again, a little with every batch: it halves within 700.
+func (u *wakeUp) forget() { *u = max(*u-*u/1024-1, wakeUp(spinLeast)) }
 
 // pace gives a worker its arrivals, if its job has a rate or thinks.
 func (c *conductor) pace(j *jobRun, w *worker, clone int) error {
@@ -73,6 +90,8 @@ func (p *pacing) begin(t0 int64) {
 	if p.floor != nil {
 		*p.floor = *p.floor.From(t0)
 	}
+	p.wakeUp = wakeUp(spinLeast)
+	_ = cpu.SetTimerSlack(1) // without it timers are later, and the worker spins for longer
 }
 
 // due returns how many of want I/Os may start now, and notes their intended times.
@@ -115,6 +134,7 @@ func (w *worker) intend(reqs []engine.Request) {
 	if p.thinker != nil {
 		p.thinker.Issued(w.clock.Now(), len(reqs))
 	}
+	p.wakeUp.forget()
 }
 
 // recordResponses records intended to complete, and checks the least rates.
@@ -159,28 +179,36 @@ func (w *worker) reapPaced(inFlight int) (int, error) {
 	} else if p.pacer == nil && len(w.free) > 0 && (p.thinker == nil || p.thinker.Budget() > 0) {
 		return w.queue.Reap(w.done, 0, 0) // more can be issued at once
 	}
-	gap := next - now
-	switch {
-	case inFlight == 0:
+	if inFlight == 0 {
 		w.sleepUntil(next, 0)
 		return 0, nil
-	case gap <= spinFor:
+	}
+	sleep := next - now - int64(p.wakeUp)
+	switch {
+	case sleep <= 0:
 		return w.queue.Reap(w.done, 0, 0)
-	case gap == math.MaxInt64:
+	case next == math.MaxInt64:
 		return w.queue.Reap(w.done, 1, -1)
 	}
-	return w.queue.Reap(w.done, 1, time.Duration(gap-spinFor))
+	got, err := w.queue.Reap(w.done, 1, time.Duration(sleep))
+	if got == 0 {
+		p.wakeUp.saw(w.clock.Now() - now - sleep)
+	}
+	return got, err
 }
 
 // sleepUntil sleeps, and spins the last part: at least spin nanoseconds of it. The stop flag ends it.
 func (w *worker) sleepUntil(at, spin int64) {
+	u := &w.pacing.wakeUp
 	for {
-		left := at - w.clock.Now()
-		if left <= 0 || w.stop.Load() {
+		now := w.clock.Now()
+		if now >= at || w.stop.Load() {
 			return
 		}
-		if left -= max(spin, spinFor); left > 0 {
-			cpu.Sleep(time.Duration(min(left, int64(Interval/4))))
+		sleep := min(at-now-max(spin, int64(*u)), int64(Interval/4))
+		if sleep > 0 {
+			cpu.Sleep(time.Duration(sleep))
+			u.saw(w.clock.Now() - now - sleep)
 		}
 	}
 }

@@ -25,3 +25,10 @@ func SetIOPriority(class, level int) error {
 	}
 	return nil
 }
+
+// SetTimerSlack sets by how many nanoseconds the kernel may delay the timers of the calling thread to fire
+// them together with others, 1 or more: PR_SET_TIMERSLACK of prctl(2). Threads begin with 50,000. Threads of
+// a real-time policy have none.
+func SetTimerSlack(ns int) error {
+	return os.NewSyscallError("prctl(PR_SET_TIMERSLACK)", unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(ns), 0, 0, 0))
+}
