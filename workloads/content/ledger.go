@@ -1,8 +1,6 @@
 package content
 
 import (
-	"encoding/binary"
-	"hash/crc32"
 	"sync/atomic"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -23,6 +21,8 @@ type Ledger struct {
 	block     int64
 	shift     uint // blocks per cell, as a power of two
 	words     []atomic.Uint32
+	inherited bool // an earlier run's: what is busy was in flight when that run was cut
+	trims     bool // trims may have been in flight then
 }
 
 // maxCells is how many blocks are told apart.
@@ -42,32 +42,49 @@ const (
 type Expected struct {
 	State      State
 	Generation uint8 // of a Written block: 1..125, counted in a circle; 0: any
+
+	// Of a block InFlight: what it holds when the write did not reach it, and whether it may have been a
+	// trim. Generation is that of the write.
+	Before           State
+	BeforeGeneration uint8
+	Trims            bool
 }
 
 // State is what is known of a block.
 type State uint8
 
+// The states.
 const (
 	Unknown   State = iota // anything: it was not written by this job, or a write of it failed
 	Written                // a write of it was acknowledged
 	Discarded              // a trim of it was acknowledged
 	Perhaps                // it or a neighbour was written: when it carries a header, that has to be right
+	InFlight               // a run was cut while it wrote, trimmed or read the block: it is old or new, and not torn
 )
 
 // NewLedger returns the ledger of the bytes low..high in blocks of block bytes, of which every I/O has to
 // be made up.
 func NewLedger(low, high, block int64) (*Ledger, error) {
-	const most = 1 << 62 // bytes; keeps sums from overflowing
-	if low < 0 || high <= low || high > most || block <= 0 || block > most {
-		return nil, fault.Usage("VERIFY_REGION", "give a region of at least one block", "bytes %d to %d in blocks of %d cannot be verified", low, high, block)
-	}
 	l := &Ledger{low: low, high: high, block: block}
-	blocks := (high - low + block - 1) / block
+	n, err := l.size()
+	if err != nil {
+		return nil, err
+	}
+	l.words = make([]atomic.Uint32, n)
+	return l, nil
+}
+
+// size decides how many blocks share a cell, and returns how many words the cells need.
+func (l *Ledger) size() (words int, err error) {
+	const most = 1 << 62 // bytes; keeps sums from overflowing
+	if l.low < 0 || l.high <= l.low || l.high > most || l.block <= 0 || l.block > most {
+		return 0, fault.Usage("VERIFY_REGION", "give a region of at least one block", "bytes %d to %d in blocks of %d cannot be verified", l.low, l.high, l.block)
+	}
+	blocks := (l.high - l.low + l.block - 1) / l.block
 	for blocks>>l.shift > maxCells {
 		l.shift++
 	}
-	l.words = make([]atomic.Uint32, (blocks>>l.shift+1+3)/4)
-	return l, nil
+	return int(blocks>>l.shift+1+3) / 4, nil
 }
 
 // Exact says whether generations are known, and so stale blocks can be told.
@@ -176,12 +193,28 @@ func (l *Ledger) Expect(offset int64) Expected {
 	if l == nil {
 		return Expected{State: Written}
 	}
+	if offset < l.low || offset >= l.high {
+		return Expected{}
+	}
 	i, _ := l.cells(offset, 1)
 	return l.expect(i)
 }
 
 func (l *Ledger) expect(i int64) Expected {
-	switch c := l.cell(i) &^ busy; {
+	c := l.cell(i)
+	if l.inherited && l.Exact() && c&busy != 0 {
+		before := l.settled(c &^ busy)
+		return Expected{
+			State: InFlight, Generation: following(c &^ busy),
+			Before: before.State, BeforeGeneration: before.Generation, Trims: l.trims,
+		}
+	}
+	return l.settled(c &^ busy)
+}
+
+// settled returns what a cell that is not busy stands for.
+func (l *Ledger) settled(c uint8) Expected {
+	switch {
 	case c == unwritten || c == unknown:
 		return Expected{}
 	case !l.Exact():
@@ -211,81 +244,4 @@ func (l *Ledger) Known(offset int64, most uint32) (at int64, length uint32, ok b
 	}
 	at = l.low + from*l.block
 	return at, uint32(min((to-from)*l.block, l.high-at)), true
-}
-
-// stateMagic begins a saved ledger; the last byte is the format's version.
-const stateMagic = "blkmetV\x01"
-
-// MarshalBinary returns the ledger for a later run to check against: what is in flight counts as unknown.
-func (l *Ledger) MarshalBinary() ([]byte, error) {
-	out := []byte(stateMagic)
-	for _, v := range []int64{l.low, l.high, l.block} {
-		out = binary.LittleEndian.AppendUint64(out, uint64(v))
-	}
-	if l.Exact() {
-		// Runs of equal cells: a length and the cell.
-		_, cells := l.cells(l.high-1, 1)
-		for i := int64(0); i < cells; {
-			c, n := l.settled(i), int64(1)
-			for i+n < cells && l.settled(i+n) == c {
-				n++
-			}
-			out = append(binary.AppendUvarint(out, uint64(n)), c)
-			i += n
-		}
-	}
-	return binary.LittleEndian.AppendUint32(out, crc32.ChecksumIEEE(out)), nil
-}
-
-func (l *Ledger) settled(i int64) uint8 {
-	c := l.cell(i)
-	if c&busy != 0 {
-		return unknown
-	}
-	return c
-}
-
-// UnmarshalBinary makes l the ledger that MarshalBinary saved.
-func (l *Ledger) UnmarshalBinary(data []byte) error {
-	bad := func(why string) error {
-		return fault.New(fault.ExitUsage, "VERIFY_STATE", "run the writing job again, with verify_state_save", "the saved verify state cannot be used: %s", why)
-	}
-	const head = len(stateMagic) + 3*8
-	if len(data) < head+4 || string(data[:len(stateMagic)]) != stateMagic {
-		return bad("it is no state of this version")
-	}
-	body, sum := data[:len(data)-4], binary.LittleEndian.Uint32(data[len(data)-4:])
-	if crc32.ChecksumIEEE(body) != sum {
-		return bad("its checksum is wrong")
-	}
-	var v [3]int64
-	for i := range v {
-		v[i] = int64(binary.LittleEndian.Uint64(body[len(stateMagic)+8*i:]))
-	}
-	fresh, err := NewLedger(v[0], v[1], v[2])
-	if err != nil {
-		return bad("it describes no region")
-	}
-	body = body[head:]
-	if fresh.Exact() {
-		_, cells := fresh.cells(fresh.high-1, 1)
-		at := int64(0)
-		for len(body) > 0 {
-			n, used := binary.Uvarint(body)
-			if used <= 0 || used >= len(body) || n == 0 || n > uint64(cells-at) || body[used]&busy != 0 {
-				return bad("its blocks do not fit its region")
-			}
-			for end := at + int64(n); at < end; at++ {
-				fresh.update(at, func(uint8) (uint8, bool) { return body[used], true })
-			}
-			body = body[used+1:]
-		}
-		if at != cells {
-			return bad("it ends early")
-		}
-	} else if len(body) > 0 {
-		return bad("it has more blocks than its region")
-	}
-	*l = Ledger{low: fresh.low, high: fresh.high, block: fresh.block, shift: fresh.shift, words: fresh.words}
-	return nil
 }

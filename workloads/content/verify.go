@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/workloads"
@@ -25,14 +26,15 @@ import (
 //	32  header checksum: CRC-32C of bytes 0..31 and of the digest
 //	36  digest of the payload
 //
-// The payload follows from the folded seed, offset and generation. So what an older generation looked like
-// need not be kept to be recognised.
+// The payload follows from the folded seed, offset and generation, and every sector of it begins with a stamp
+// that gives the seed and the generation away. So what another generation, or another run's block, looked
+// like need not be kept to be recognised.
 const (
 	headerMagic   = 0x6d6b6c62
-	headerVersion = 1
+	headerVersion = 2
 	headerSize    = 36
 	sector        = 512 // bytes: what devices write at once at the least, so where a torn write breaks
-	backwards     = 8   // generations before the expected one that a torn or corrupted block is compared with
+	stampSize     = 8   // bytes at the start of a sector of payload
 )
 
 // Header is what a block says about itself.
@@ -123,6 +125,27 @@ func (v *Verifier) payload(block []byte, offset int64, generation uint8, owner u
 		return
 	}
 	fillRandom(block, seedOf(uint64(owner), uint64(offset), uint64(generation)))
+	for i := 0; i+stampSize <= len(block); i += sector {
+		binary.LittleEndian.PutUint64(block[i:], stamp(owner, generation, offset+int64(i)))
+	}
+}
+
+// stamp returns what the sector of payload at offset begins with: owner, generation and a check, hidden so
+// that stamps are as random as the rest.
+func stamp(owner uint32, generation uint8, offset int64) uint64 {
+	check := seedOf(uint64(owner), uint64(generation), uint64(offset)) & 0xffffff
+	return (uint64(owner)<<32 | uint64(generation)<<24 | check) ^ seedOf(uint64(offset))
+}
+
+// stampOf reads the stamp of the sector at offset; false when it has none of its place.
+func stampOf(data []byte, offset int64) (owner uint32, generation uint8, ok bool) {
+	if len(data) < stampSize {
+		return 0, 0, false
+	}
+	s := binary.LittleEndian.Uint64(data)
+	plain := s ^ seedOf(uint64(offset))
+	owner, generation = uint32(plain>>32), uint8(plain>>24)
+	return owner, generation, s == stamp(owner, generation, offset)
 }
 
 // headerLength is the size of a header with its digest.
@@ -223,6 +246,8 @@ func (v *Verifier) CheckBlock(block []byte, offset int64, want Expected) *Mismat
 	switch {
 	case v.method == methodNull || want.State == Unknown:
 		return nil
+	case want.State == InFlight:
+		return v.checkInFlight(block, offset, want)
 	case want.State == Discarded:
 		if v.anyTrimmed {
 			return nil
@@ -254,6 +279,40 @@ func (v *Verifier) CheckBlock(block []byte, offset int64, want Expected) *Mismat
 		return nil
 	}
 	return v.explain(block, offset, want, h, whole)
+}
+
+// checkInFlight checks a block of which it is not known whether its last write was done.
+func (v *Verifier) checkInFlight(block []byte, offset int64, want Expected) *Mismatch {
+	written := Expected{State: Written, Generation: want.Generation}
+	if v.CheckBlock(block, offset, written) == nil || want.Trims && firstNonZero(block) < 0 {
+		return nil
+	}
+	before := Expected{State: want.Before, Generation: want.BeforeGeneration}
+	m := v.CheckBlock(block, offset, before)
+	if m == nil && before.State != Unknown || m != nil && m.Fault == Zeroed && want.Trims {
+		return nil
+	}
+	if v.partOf(block, offset, want.Generation) {
+		m = &Mismatch{Fault: Torn, Offset: offset, Length: len(block), First: v.at, Expected: want}
+		v.expected(block, offset, want.Generation, Header{}, false)
+		m.First = max(firstDifference(block, v.scratch), 0)
+	}
+	return m
+}
+
+// partOf says whether a sector of a block was written by this job with the generation.
+func (v *Verifier) partOf(block []byte, offset int64, generation uint8) bool {
+	if v.pattern != nil || v.method == methodPattern {
+		return false
+	}
+	v.payload(v.scratch, offset, generation, v.owner)
+	copy(v.scratch[v.at:v.at+v.headerLength()], block[v.at:])
+	for i := range v.sectors(block) {
+		if bytes.Equal(v.cut(block, i), v.cut(v.scratch, i)) {
+			return true
+		}
+	}
+	return false
 }
 
 // mine says whether a block may be what this job wrote.
@@ -288,13 +347,15 @@ func (v *Verifier) explain(block []byte, offset int64, want Expected, h Header, 
 	case firstNonZero(block) < 0:
 		m.Fault = Zeroed
 	case whole && !v.mine(h):
-		m.Fault = Foreign
+		if m.Fault = Foreign; !v.payloadMatches(block, offset) && v.compose(block, offset) == Torn {
+			m.Fault = Torn // the head of another run's block, and the rest of ours
+		}
 	case whole && (h.Offset != offset || int(h.Length) != len(block)):
 		m.Fault = Misdirected
 	case whole && v.payloadMatches(block, offset):
 		m.Fault = Stale // the generation is all that is left to differ
 	default:
-		m.Fault = v.compose(block, offset, generation, v.ownerOf(h, whole))
+		m.Fault = v.compose(block, offset)
 	}
 	return m
 }
@@ -337,11 +398,11 @@ func (v *Verifier) Rebuild(block []byte, m *Mismatch) []byte {
 	return v.scratch
 }
 
-// compose tells a block made up of whole sectors of several generations, or of zeros, from one with wrong
-// bytes. Without a payload that depends on the generation there is no telling.
-func (v *Verifier) compose(block []byte, offset int64, generation uint8, owner uint32) Fault {
-	sectors := (len(block) + sector - 1) / sector
-	known := make([]bool, sectors)
+// compose tells a block made up of whole sectors of several writes, or of zeros, from one with wrong bytes.
+// Every sector's stamp says what the sector should look like; where the header lies, the header does. A
+// pattern is the same in every write, so that there is no telling.
+func (v *Verifier) compose(block []byte, offset int64) Fault {
+	known := make([]bool, v.sectors(block))
 	zeroed, parts := 0, 0
 	for i := range known {
 		if firstNonZero(v.cut(block, i)) < 0 {
@@ -349,31 +410,30 @@ func (v *Verifier) compose(block []byte, offset int64, generation uint8, owner u
 			zeroed++
 		}
 	}
-	for range backwards {
-		if generation == 0 || v.pattern != nil {
-			break
+	for i := range known {
+		if known[i] || v.pattern != nil {
+			continue
+		}
+		owner, generation, ok := stampOf(v.cut(block, i), offset+int64(i)*sector)
+		if at := i * sector; v.at < at+stampSize && v.at+v.headerLength() > at {
+			h := block[v.at:]
+			owner, generation, ok = binary.LittleEndian.Uint32(h[20:]), h[6], true
+		}
+		if !ok {
+			continue
 		}
 		v.payload(v.scratch, offset, generation, owner)
 		copy(v.scratch[v.at:v.at+v.headerLength()], block[v.at:]) // the header was looked at already
-		found := false
-		for i := range known {
-			if !known[i] && bytes.Equal(v.cut(block, i), v.cut(v.scratch, i)) {
-				known[i], found = true, true
-			}
+		for k := i; k < len(known); k++ {
+			known[k] = known[k] || bytes.Equal(v.cut(block, k), v.cut(v.scratch, k))
 		}
-		if found {
+		if known[i] {
 			parts++
-		}
-		if generation--; generation == 0 {
-			generation = generations
-		}
-	}
-	for _, k := range known {
-		if !k {
-			return Corrupted
 		}
 	}
 	switch {
+	case slices.Contains(known, false):
+		return Corrupted
 	case parts > 1:
 		return Torn
 	case zeroed > 0:
@@ -382,6 +442,9 @@ func (v *Verifier) compose(block []byte, offset int64, generation uint8, owner u
 		return Corrupted
 	}
 }
+
+// sectors returns how many sectors a block has, the last one perhaps cut short.
+func (v *Verifier) sectors(block []byte) int { return (len(block) + sector - 1) / sector }
 
 // cut returns the i-th sector of a block.
 func (v *Verifier) cut(block []byte, i int) []byte {

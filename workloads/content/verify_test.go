@@ -2,7 +2,6 @@ package content
 
 import (
 	"bytes"
-	"hash/crc32"
 	"maps"
 	"slices"
 	"sync"
@@ -123,7 +122,7 @@ func TestEveryMethodTellsFaultsApart(t *testing.T) {
 				if m.Fault != c.want || m.Offset != 2*block || m.Length != block || m.Error() == "" {
 					t.Errorf("%s, %s: %v", method, c.name, m)
 				}
-				if m.Expected != (Expected{Written, 2}) {
+				if m.Expected != (Expected{State: Written, Generation: 2}) {
 					t.Errorf("%s, %s: expected %+v", method, c.name, m.Expected)
 				}
 				if first := firstDifference(broken, sound); payload && m.First != first && c.want != Stale && c.want != Foreign && c.want != Misdirected {
@@ -338,7 +337,7 @@ func TestLedgerKeepsWorkersApart(t *testing.T) {
 	for b, n := range owners {
 		want := Expected{}
 		if n > 0 {
-			want = Expected{Written, uint8((n-1)%generations) + 1}
+			want = Expected{State: Written, Generation: uint8((n-1)%generations) + 1}
 		}
 		if got := l.Expect(int64(b) * block); got != want {
 			t.Errorf("block %d was written %d times: %+v, want %+v", b, n, got, want)
@@ -433,78 +432,6 @@ func TestKnownWalksWhatWasWritten(t *testing.T) {
 		}
 		if got != want {
 			rt.Fatalf("walked %v, written %v", got, want)
-		}
-	})
-}
-
-func TestLedgerSurvivesSaving(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		const blocks = 50
-		l, err := NewLedger(512, 512+blocks*block, block)
-		if err != nil {
-			rt.Fatal(err)
-		}
-		flying := map[int64]bool{}
-		for range rapid.IntRange(0, 100).Draw(rt, "steps") {
-			offset := 512 + rapid.Int64Range(0, blocks-1).Draw(rt, "block")*block
-			if !l.Acquire(offset, block) {
-				continue
-			}
-			switch rapid.IntRange(0, 5).Draw(rt, "kind") {
-			case 0:
-				l.Trimmed(offset, block, true)
-			case 1:
-				flying[offset] = true
-			default:
-				l.Wrote(offset, block, true)
-			}
-		}
-		saved, err := l.MarshalBinary()
-		if err != nil {
-			rt.Fatal(err)
-		}
-		var again Ledger
-		if err := again.UnmarshalBinary(saved); err != nil {
-			rt.Fatal(err)
-		}
-		for b := range int64(blocks) {
-			offset := 512 + b*block
-			want := l.Expect(offset)
-			if flying[offset] {
-				want = Expected{}
-			}
-			if got := again.Expect(offset); got != want {
-				rt.Fatalf("block %d: %+v after saving, %+v before", b, got, want)
-			}
-		}
-	})
-}
-
-func FuzzLedgerUnmarshal(f *testing.F) {
-	l, err := NewLedger(0, 10*block, block)
-	if err != nil {
-		f.Fatal(err)
-	}
-	saved, err := l.MarshalBinary()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(saved[:len(saved)-4])
-	f.Add([]byte(stateMagic))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		sum := crc32.ChecksumIEEE(body)
-		data := append(bytes.Clone(body), byte(sum), byte(sum>>8), byte(sum>>16), byte(sum>>24))
-		var l Ledger
-		if l.UnmarshalBinary(data) != nil {
-			return
-		}
-		again, err := l.MarshalBinary()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var second Ledger
-		if err := second.UnmarshalBinary(again); err != nil {
-			t.Fatalf("what was saved cannot be loaded: %v", err)
 		}
 	})
 }
