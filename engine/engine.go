@@ -44,7 +44,7 @@ type Request struct {
 	Skip   uint32 // bytes of the slot's buffer already done: non-zero only when the rest of a short I/O is resubmitted
 	File   uint16 // index of the target among the queue's targets
 	Op     Op
-	_      uint8
+	Prio   uint8 // its I/O priority, by its place in Config.Priorities
 }
 
 // Completion is one finished request.
@@ -101,6 +101,10 @@ type Config struct {
 	Shared     bool // submitted to from several threads (under a lock): no single-issuer optimisations
 	ForceAsync int  // every n-th request goes to a kernel worker thread; 0 never
 	NoWait     bool // RWF_NOWAIT
+
+	// Priorities are the I/O priorities that requests name, at most 256, as ioprio_set(2) has them; 0 is that of
+	// the submitting thread, and so are all when it is nil. Engines that cannot set them ignore them.
+	Priorities []uint16
 }
 
 // Want says how much an optional feature matters to the user.

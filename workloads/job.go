@@ -203,6 +203,8 @@ type Job struct {
 	Nice              int
 	Prio              int
 	PrioClass         int
+	PrioHint          int
+	CmdPrio           [2][]PriorityShare // of reads and writes: those with a priority other than the thread's
 
 	// Time.
 	Runtime    time.Duration // 0: until the work is done

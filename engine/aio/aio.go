@@ -12,6 +12,7 @@ import (
 	"github.com/blkmeter/blkmeter/engine/psync"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/kernel/aio"
+	"github.com/blkmeter/blkmeter/internal/kernel/fileio"
 	"github.com/blkmeter/blkmeter/internal/kernel/mem"
 )
 
@@ -26,6 +27,9 @@ type Queue struct {
 	batch   []*aio.IOCB // what the current Submit passes to the kernel
 	events  []aio.Event
 	early   engine.Early // finished or refused inside Submit
+	rwFlags uint32
+
+	priorities [256]uint16 // by Request.Prio
 }
 
 // New makes a context for c.Depth requests. It fails with an error of class engine.ErrUnsupported when the
@@ -43,6 +47,10 @@ func New(c engine.Config, targets []*target.Target) (*Queue, error) {
 		blocks: make([]aio.IOCB, c.Depth), batch: make([]*aio.IOCB, 0, c.Depth),
 		events: make([]aio.Event, c.Depth), early: engine.NewEarly(&c),
 	}
+	if c.NoWait {
+		q.rwFlags |= fileio.NoWait
+	}
+	copy(q.priorities[:], c.Priorities)
 	for _, t := range targets {
 		q.fds = append(q.fds, uint32(t.FD()))
 	}
@@ -69,7 +77,12 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 		b := &q.blocks[r.Slot]
 		b.Data, b.FD, b.Opcode = uint64(r.Slot), q.fds[r.File], commands[r.Op]
 		b.Buf, b.NBytes, b.Offset = 0, 0, 0
+		b.RWFlags, b.ReqPrio, b.Flags = 0, 0, 0
 		if r.Op <= engine.OpWrite {
+			b.RWFlags = q.rwFlags
+			if p := q.priorities[r.Prio]; p != 0 {
+				b.ReqPrio, b.Flags = p, aio.FlagIOPrio
+			}
 			b.Buf, b.NBytes, b.Offset = q.buffers+uint64(r.Slot)*q.stride+uint64(r.Skip), uint64(r.Length), r.Offset
 		}
 		q.batch = append(q.batch, b)

@@ -37,6 +37,7 @@ type Queue struct {
 	submitted, reaped      uint64        // entries; apart because two threads count on a shared ring
 	enters                 atomic.Uint64 // calls that Enter made
 	features               []string
+	priorities             [256]uint16 // by Request.Prio
 }
 
 const maxRegistered = 1 << 30 // bytes in one registered buffer
@@ -73,6 +74,7 @@ func New(c engine.Config, targets []*target.Target) (*Queue, error) {
 	if c.NoWait {
 		q.rwFlags = rwfNoWait
 	}
+	copy(q.priorities[:], c.Priorities)
 	if err := q.setup(&c); err != nil {
 		return nil, explain(err)
 	}
@@ -261,7 +263,7 @@ func (q *Queue) fill(reqs []engine.Request) (taken int, queued uint32) {
 		} else {
 			e.Opcode = q.opcodes[r.Op]
 			e.Flags = q.sqe
-			e.IOPrio = 0
+			e.IOPrio = q.priorities[r.Prio]
 			e.FD = q.fds[r.File]
 			e.Off = uint64(r.Offset)
 			e.Addr = q.buffers + uint64(r.Slot)*q.stride + uint64(r.Skip)

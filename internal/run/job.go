@@ -41,8 +41,9 @@ type jobRun struct {
 	series    *series
 	decisions []report.Decision
 	features  []string
-	shared    *shared.Queue // with a single queue for all workers
-	steady    *steadyState  // nil when the job looks for none
+	shared    *shared.Queue        // with a single queue for all workers
+	steady    *steadyState         // nil when the job looks for none
+	prios     []workloads.Priority // by engine.Request.Prio, the threads' own first; nil when all I/Os have that
 
 	// Its course, in the hands of the conductor.
 	stop    *atomic.Bool  // its workers are to end
@@ -244,6 +245,9 @@ func (c *conductor) chooseEngine(j *jobRun) error {
 	if err := checkVariant(s, choice.Name); err != nil {
 		return err
 	}
+	if err := checkPriorities(s, choice.Name); err != nil {
+		return err
+	}
 	j.decide("engine", choice.Name, choice.Why)
 	if choice.Punted {
 		c.warn("PUNTED", fmt.Sprintf("job %s: %s takes no NOWAIT, so the kernel hands every io_uring request to a worker thread; at low depth that is many times slower than the target", s.Name, j.workers[0].targets[0].Path()),
@@ -348,6 +352,7 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 		FixedBufs: want(s, "fixedbufs", s.FixedBufs), FixedFiles: want(s, "registerfiles", s.RegisterFiles),
 		SQPoll: s.SQThreadPoll, SQPollCPU: s.SQThreadPollCPU, ForceAsync: s.ForceAsync, NoWait: s.NoWait,
 	}
+	j.prioritize(w)
 	return nil
 }
 

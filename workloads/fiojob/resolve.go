@@ -44,6 +44,7 @@ func (p *parser) finish(d *draft, at place) {
 		}
 	}
 	d.settleSizes()
+	d.settlePriorities(e, bad)
 	d.settleFiles()
 	d.settleTime(bad)
 	d.settleRates(bad)
