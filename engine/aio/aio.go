@@ -12,7 +12,6 @@ import (
 	"github.com/blkmeter/blkmeter/engine/psync"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/kernel/aio"
-	"github.com/blkmeter/blkmeter/internal/kernel/fileio"
 	"github.com/blkmeter/blkmeter/internal/kernel/mem"
 )
 
@@ -27,7 +26,7 @@ type Queue struct {
 	batch   []*aio.IOCB // what the current Submit passes to the kernel
 	events  []aio.Event
 	early   engine.Early // finished or refused inside Submit
-	rwFlags uint32
+	rwFlags [2]uint32    // of reads and writes
 
 	priorities [256]uint16 // by Request.Prio
 }
@@ -45,10 +44,7 @@ func New(c engine.Config, targets []*target.Target) (*Queue, error) {
 	q := &Queue{
 		ctx: ctx, targets: targets, buffers: mem.Address(c.Buffers), stride: uint64(c.BlockBytes),
 		blocks: make([]aio.IOCB, c.Depth), batch: make([]*aio.IOCB, 0, c.Depth),
-		events: make([]aio.Event, c.Depth), early: engine.NewEarly(&c),
-	}
-	if c.NoWait {
-		q.rwFlags |= fileio.NoWait
+		events: make([]aio.Event, c.Depth), early: engine.NewEarly(&c), rwFlags: c.RWFlags(),
 	}
 	copy(q.priorities[:], c.Priorities)
 	for _, t := range targets {
@@ -79,7 +75,7 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 		b.Buf, b.NBytes, b.Offset = 0, 0, 0
 		b.RWFlags, b.ReqPrio, b.Flags = 0, 0, 0
 		if r.Op <= engine.OpWrite {
-			b.RWFlags = q.rwFlags
+			b.RWFlags = q.rwFlags[r.Op]
 			if p := q.priorities[r.Prio]; p != 0 {
 				b.ReqPrio, b.Flags = p, aio.FlagIOPrio
 			}

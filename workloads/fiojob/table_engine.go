@@ -55,7 +55,7 @@ func engineOptions() []Option {
 		},
 		{
 			Name: "hipri_percentage", Kind: integer{max: 100, unit: "PERCENT"}, Group: GroupEngine, Engine: "pvsync2", Default: "100",
-			Help: "share of I/Os that hipri applies to", Effect: Refused, Why: "blkmeter polls for all I/Os or none",
+			Help: "share of I/Os that hipri applies to", Effect: Ignored, Why: "Linux ignores RWF_HIPRI of preadv2 and pwritev2, so none of them is polled for",
 		},
 		{
 			Name: "fixedbufs", Kind: flag{set: func(d *draft, v bool) { d.FixedBufs = v }}, Group: GroupEngine, Engine: "io_uring",
@@ -86,9 +86,9 @@ func engineOptions() []Option {
 			Engine: aio + ", pvsync2", Help: "fail an I/O that would have to wait (RWF_NOWAIT)",
 		},
 		{
-			Name: "uncached", Kind: boolean{}, Group: GroupEngine, Default: "0",
+			Name: "uncached", Kind: boolean{set: func(d *draft, v bool) { d.Uncached = v }}, Group: GroupEngine, Default: "0",
 			Engine: "io_uring, pvsync2", Help: "buffered I/O leaves nothing in the page cache (RWF_DONTCACHE)",
-			Effect: Refused, Why: "blkmeter does not issue I/O with RWF_DONTCACHE; use direct=1",
+			Differs: "libaio and the other synchronous engines take it, too",
 		},
 		{
 			Name: "userspace_reap", Kind: flag{}, Group: GroupEngine, Engine: "libaio", Help: "reap completions from the ring in memory",
