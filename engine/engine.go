@@ -11,6 +11,8 @@ package engine
 import (
 	"errors"
 	"time"
+
+	"github.com/blkmeter/blkmeter/internal/kernel/fileio"
 )
 
 // Op is what a request does. The first three values equal fio's data directions (read 0, write 1,
@@ -44,7 +46,7 @@ type Request struct {
 	Skip   uint32 // bytes of the slot's buffer already done: non-zero only when the rest of a short I/O is resubmitted
 	File   uint16 // index of the target among the queue's targets
 	Op     Op
-	_      uint8
+	Prio   uint8 // its I/O priority, by its place in Config.Priorities
 }
 
 // Completion is one finished request.
@@ -101,6 +103,12 @@ type Config struct {
 	Shared     bool // submitted to from several threads (under a lock): no single-issuer optimisations
 	ForceAsync int  // every n-th request goes to a kernel worker thread; 0 never
 	NoWait     bool // RWF_NOWAIT
+	Uncached   bool // RWF_DONTCACHE: buffered I/O leaves nothing in the page cache
+	Atomic     bool // RWF_ATOMIC: writes happen whole or not at all
+
+	// Priorities are the I/O priorities that requests name, at most 256, as ioprio_set(2) has them; 0 is that of
+	// the submitting thread, and so are all when it is nil. Engines that cannot set them ignore them.
+	Priorities []uint16
 }
 
 // Want says how much an optional feature matters to the user.
@@ -115,6 +123,22 @@ const (
 // Buffer returns the part of the configuration's buffers that slot owns.
 func (c *Config) Buffer(slot uint32) []byte {
 	return c.Buffers[int(slot)*c.BlockBytes : (int(slot)+1)*c.BlockBytes : (int(slot)+1)*c.BlockBytes]
+}
+
+// RWFlags returns the flags of preadv2(2) and pwritev2(2) that all reads (or all writes) carry, by Op.
+func (c *Config) RWFlags() (flags [OpWrite + 1]uint32) {
+	both := uint32(0)
+	if c.NoWait {
+		both |= fileio.NoWait
+	}
+	if c.Uncached {
+		both |= fileio.DontCache
+	}
+	flags[OpRead], flags[OpWrite] = both, both
+	if c.Atomic {
+		flags[OpWrite] |= fileio.Atomic
+	}
+	return flags
 }
 
 // ErrUnsupported is the class of errors that say that this kernel, target or permission lacks something

@@ -116,7 +116,38 @@ func mergeDirection(parts []*DirStats) (*DirStats, error) {
 		}
 		*l.into = merged
 	}
-	return sum, nil
+	var err error
+	sum.Priorities, err = mergePriorities(parts)
+	return sum, err
+}
+
+// mergePriorities adds up what the parts say of the same priority, in the order of first mention.
+func mergePriorities(parts []*DirStats) ([]PriorityStats, error) {
+	var sums []PriorityStats
+	for _, part := range parts {
+		for _, p := range part.Priorities {
+			i := slices.IndexFunc(sums, func(s PriorityStats) bool {
+				return s.Class == p.Class && s.Level == p.Level && s.Hint == p.Hint
+			})
+			if i < 0 {
+				sums = append(sums, p)
+				continue
+			}
+			s := &sums[i]
+			s.IOs += p.IOs
+			for _, l := range []struct {
+				into  **Latency
+				other *Latency
+			}{{&s.Clat, p.Clat}, {&s.Lat, p.Lat}} {
+				merged, err := MergeLatencies([]*Latency{*l.into, l.other})
+				if err != nil {
+					return nil, err
+				}
+				*l.into = merged
+			}
+		}
+	}
+	return sums, nil
 }
 
 func mergeSync(parts []*SyncStats) (*SyncStats, error) {

@@ -353,6 +353,10 @@ func TestMergeAddsUp(t *testing.T) {
 	if sum.Read.Clat.N != sum.Read.IOs || sum.Trim != nil || sum.Sync.IOs != 4*211 {
 		t.Errorf("clat.N %d of %d reads, trim %v, %d syncs", sum.Read.Clat.N, sum.Read.IOs, sum.Trim, sum.Sync.IOs)
 	}
+	if p := sum.Write.Priorities; len(p) != 2 || p[0].IOs+p[1].IOs != sum.Write.IOs || p[1].Class != 1 || p[1].Level != 3 || p[1].Hint != 2 ||
+		p[1].IOs != p[1].Clat.N || p[1].IOs != p[1].Lat.N || sum.Read.Priorities != nil {
+		t.Errorf("priorities of %d writes: %+v", sum.Write.IOs, p)
+	}
 	if sum.Error == nil || sum.FirstErrno != 5 {
 		t.Errorf("error %v, errno %d: worker 2's are lost", sum.Error, sum.FirstErrno)
 	}

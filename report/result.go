@@ -299,6 +299,20 @@ type DirStats struct {
 	Response  *Latency `json:"response"`
 	IOPSRate  Rate     `json:"iops_samples_per_s"`
 	BWRate    Rate     `json:"bw_samples_bytes_per_s"`
+
+	// Priorities tell I/Os with different priorities apart, that of the job's threads first. They are absent when
+	// the job gave all of its I/Os the same.
+	Priorities []PriorityStats `json:"priorities,omitempty"`
+}
+
+// PriorityStats is what the I/Os of one direction and I/O priority did: ioprio_set(2) tells what these mean.
+type PriorityStats struct {
+	Class int      `json:"class"` // 0 none, 1 real time, 2 best effort, 3 idle
+	Level int      `json:"level"` // 0, the highest, to 7
+	Hint  int      `json:"hint"`  // what the device was told beside it; 0 nothing
+	IOs   int64    `json:"ios"`   // completed in full
+	Clat  *Latency `json:"clat"`
+	Lat   *Latency `json:"lat"`
 }
 
 // Rate summarises the windows of the series (500 ms each, the last partial one left out).

@@ -149,6 +149,7 @@ type Job struct {
 	Direct           bool
 	DirectAssumed    bool   // Direct is blkmeter's choice: nobody asked for direct or buffered I/O
 	SyncMode         string // sync=: "", "sync", "dsync"
+	WriteHint        string // write_hint: "", "none", "short", "medium", "long", "extreme"
 	MixReadPercent   int    // rwmixread
 	NoRandomMap      bool
 	RandomGenerator  string // "tausworthe", "lfsr", "tausworthe64"
@@ -191,6 +192,8 @@ type Job struct {
 	SQThreadPollCPU  int // -1 any
 	ForceAsync       int
 	NoWait           bool
+	Uncached         bool   // buffered I/O leaves nothing in the page cache
+	Atomic           bool   // writes happen whole or not at all
 	SharedQueue      bool   // --queue=single
 	QueueLock        string // --queue-lock
 	QueueVariant     string // --queue-variant: "u1", "u2", "u2c", "u3"; what that lock is held for
@@ -203,6 +206,8 @@ type Job struct {
 	Nice              int
 	Prio              int
 	PrioClass         int
+	PrioHint          int
+	CmdPrio           [2][]PriorityShare // of reads and writes: those with a priority other than the thread's
 
 	// Time.
 	Runtime    time.Duration // 0: until the work is done

@@ -26,6 +26,9 @@ type Queue struct {
 	batch   []*aio.IOCB // what the current Submit passes to the kernel
 	events  []aio.Event
 	early   engine.Early // finished or refused inside Submit
+	rwFlags [2]uint32    // of reads and writes
+
+	priorities [256]uint16 // by Request.Prio
 }
 
 // New makes a context for c.Depth requests. It fails with an error of class engine.ErrUnsupported when the
@@ -41,8 +44,9 @@ func New(c engine.Config, targets []*target.Target) (*Queue, error) {
 	q := &Queue{
 		ctx: ctx, targets: targets, buffers: mem.Address(c.Buffers), stride: uint64(c.BlockBytes),
 		blocks: make([]aio.IOCB, c.Depth), batch: make([]*aio.IOCB, 0, c.Depth),
-		events: make([]aio.Event, c.Depth), early: engine.NewEarly(&c),
+		events: make([]aio.Event, c.Depth), early: engine.NewEarly(&c), rwFlags: c.RWFlags(),
 	}
+	copy(q.priorities[:], c.Priorities)
 	for _, t := range targets {
 		q.fds = append(q.fds, uint32(t.FD()))
 	}
@@ -69,7 +73,12 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 		b := &q.blocks[r.Slot]
 		b.Data, b.FD, b.Opcode = uint64(r.Slot), q.fds[r.File], commands[r.Op]
 		b.Buf, b.NBytes, b.Offset = 0, 0, 0
+		b.RWFlags, b.ReqPrio, b.Flags = 0, 0, 0
 		if r.Op <= engine.OpWrite {
+			b.RWFlags = q.rwFlags[r.Op]
+			if p := q.priorities[r.Prio]; p != 0 {
+				b.ReqPrio, b.Flags = p, aio.FlagIOPrio
+			}
 			b.Buf, b.NBytes, b.Offset = q.buffers+uint64(r.Slot)*q.stride+uint64(r.Skip), uint64(r.Length), r.Offset
 		}
 		q.batch = append(q.batch, b)

@@ -18,7 +18,7 @@ type Queue struct {
 	config   engine.Config
 	targets  []*target.Target
 	fds      []int
-	flags    int // of preadv2/pwritev2; 0 uses pread/pwrite
+	flags    [2]int // of preadv2 and pwritev2; 0 uses pread and pwrite
 	done     []engine.Completion
 	reaped   int
 	counters engine.Counters
@@ -30,11 +30,11 @@ func New(c engine.Config, targets []*target.Target) *Queue {
 	for _, t := range targets {
 		q.fds = append(q.fds, t.FD())
 	}
-	if c.HiPri {
-		q.flags |= fileio.HiPri
-	}
-	if c.NoWait {
-		q.flags |= fileio.NoWait
+	for op, flags := range c.RWFlags() {
+		q.flags[op] = int(flags)
+		if c.HiPri {
+			q.flags[op] |= fileio.HiPri
+		}
 	}
 	return q
 }
@@ -57,15 +57,16 @@ func (q *Queue) do(r *engine.Request) int {
 		return Do(q.targets[r.File], r)
 	}
 	fd, buf := q.fds[r.File], q.config.Buffer(r.Slot)[r.Skip:r.Skip+r.Length]
+	flags := q.flags[r.Op]
 	switch {
-	case q.flags == 0 && r.Op == engine.OpRead:
+	case flags == 0 && r.Op == engine.OpRead:
 		return fileio.Pread(fd, buf, r.Offset)
-	case q.flags == 0:
+	case flags == 0:
 		return fileio.Pwrite(fd, buf, r.Offset)
 	case r.Op == engine.OpRead:
-		return fileio.PreadFlags(fd, buf, r.Offset, q.flags)
+		return fileio.PreadFlags(fd, buf, r.Offset, flags)
 	default:
-		return fileio.PwriteFlags(fd, buf, r.Offset, q.flags)
+		return fileio.PwriteFlags(fd, buf, r.Offset, flags)
 	}
 }
 

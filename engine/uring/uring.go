@@ -24,8 +24,8 @@ type Queue struct {
 	fds     []int32         // descriptors, or indices of registered ones
 	opcodes [2]uring.Opcode // of reads and writes: fixed-buffer ones when the buffers are registered
 	sqe     uint8           // flags of every entry
-	rwFlags uint32
-	buffers uint64 // address of slot 0's buffer
+	rwFlags [2]uint32       // of reads and writes
+	buffers uint64          // address of slot 0's buffer
 	stride  uint64
 	perBuf  uint32 // slots per registered buffer; a registered buffer is at most 1 GiB
 	targets []*target.Target
@@ -37,6 +37,7 @@ type Queue struct {
 	submitted, reaped      uint64        // entries; apart because two threads count on a shared ring
 	enters                 atomic.Uint64 // calls that Enter made
 	features               []string
+	priorities             [256]uint16 // by Request.Prio
 }
 
 const maxRegistered = 1 << 30 // bytes in one registered buffer
@@ -68,11 +69,9 @@ func New(c engine.Config, targets []*target.Target) (*Queue, error) {
 	q := &Queue{
 		targets: targets, buffers: mem.Address(c.Buffers), stride: uint64(c.BlockBytes),
 		opcodes: [2]uring.Opcode{uring.OpRead, uring.OpWrite}, perBuf: math.MaxUint32,
-		early: engine.NewEarly(&c), shared: c.Shared, forceAsync: c.ForceAsync,
+		early: engine.NewEarly(&c), shared: c.Shared, forceAsync: c.ForceAsync, rwFlags: c.RWFlags(),
 	}
-	if c.NoWait {
-		q.rwFlags = rwfNoWait
-	}
+	copy(q.priorities[:], c.Priorities)
 	if err := q.setup(&c); err != nil {
 		return nil, explain(err)
 	}
@@ -96,8 +95,6 @@ func NewNop(c engine.Config) (*Queue, error) {
 	q.fds = []int32{-1}
 	return q, nil
 }
-
-const rwfNoWait = 0x8 // RWF_NOWAIT of include/uapi/linux/fs.h
 
 func (q *Queue) setup(c *engine.Config) error {
 	try := shapes
@@ -261,12 +258,12 @@ func (q *Queue) fill(reqs []engine.Request) (taken int, queued uint32) {
 		} else {
 			e.Opcode = q.opcodes[r.Op]
 			e.Flags = q.sqe
-			e.IOPrio = 0
+			e.IOPrio = q.priorities[r.Prio]
 			e.FD = q.fds[r.File]
 			e.Off = uint64(r.Offset)
 			e.Addr = q.buffers + uint64(r.Slot)*q.stride + uint64(r.Skip)
 			e.Len = r.Length
-			e.OpFlags = q.rwFlags
+			e.OpFlags = q.rwFlags[r.Op]
 			e.UserData = uint64(r.Slot)
 			e.BufIndex = 0
 			if q.perBuf <= r.Slot { // beyond the first registered buffer

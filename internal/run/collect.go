@@ -24,6 +24,7 @@ type totals struct {
 type opTotals struct {
 	ios, bytes, errors, short uint64
 	slat, clat, lat, response *hist.Totals
+	prios                     []prioTotals // by engine.Request.Prio; nil when all I/Os have the thread's priority
 }
 
 func newTotals(j *jobRun, depth int) *totals {
@@ -40,6 +41,7 @@ func newTotals(j *jobRun, depth int) *totals {
 			if j.paced {
 				t.ops[op].response = hist.NewTotals()
 			}
+			t.ops[op].prios = newPrioTotals(j, engine.Op(op))
 		}
 	}
 	return t
@@ -71,6 +73,7 @@ func (t *totals) add(w *window) {
 		if from.response != nil {
 			to.response.Add(from.response)
 		}
+		addPrioWindows(to.prios, from.prios)
 	}
 	if length := w.end - w.start; length >= int64(Interval)*9/10 {
 		for d := range t.iops {
@@ -237,7 +240,7 @@ func (t *totals) stats(w *worker, startedAt int64) report.Stats {
 			IOs: int64(o.ios), Bytes: int64(o.bytes), Issued: int64(o.ios + o.errors), Short: int64(o.short), Errors: int64(o.errors),
 			RuntimeNS: runtime, IOPS: float64(o.ios) * 1e9 / float64(runtime), BW: float64(o.bytes) * 1e9 / float64(runtime),
 			Slat: latency(o.slat), Clat: latency(o.clat), Lat: latency(firstOf(o.lat, o.clat)), Response: latency(o.response),
-			IOPSRate: report.RateOf(t.iops[d]), BWRate: report.RateOf(t.bw[d]),
+			IOPSRate: report.RateOf(t.iops[d]), BWRate: report.RateOf(t.bw[d]), Priorities: w.job.prioStats(o.prios),
 		}
 	}
 	st.Sync = t.syncStats()

@@ -39,6 +39,7 @@ func hotWorker(t testing.TB, depth int, change func(*workloads.Job)) *worker {
 		batch: batching{submit: depth, low: depth, reapMin: 1}, place: place{cpu: -1},
 		config: engine.Config{Depth: depth, BlockBytes: 4096},
 	}
+	run.prioritize(w)
 	if err := w.prepare(func(w *worker, c engine.Config) (engine.Queue, error) {
 		q, err := catalog.Open(catalog.Null, c, nil)
 		return q.Queue, err
@@ -103,7 +104,10 @@ func TestTheLoopAllocatesNothing(t *testing.T) {
 		"random without map": func(j *workloads.Job) { j.NoRandomMap = true },
 		"random with map":    nil,
 		"sequential":         func(j *workloads.Job) { j.RW = workloads.RWRead },
-		"mix with syncs":     func(j *workloads.Job) { j.RW, j.FsyncEvery = workloads.RWRandRW, 8 },
+		"two priorities": func(j *workloads.Job) {
+			j.CmdPrio[workloads.Read] = []workloads.PriorityShare{{Percent: 20, Priority: workloads.NewPriority(workloads.ClassBestEffort, 7, 0)}}
+		},
+		"mix with syncs": func(j *workloads.Job) { j.RW, j.FsyncEvery = workloads.RWRandRW, 8 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			done := make(chan struct{})

@@ -88,6 +88,9 @@ func (w *worker) fill() int {
 	if w.verify != nil {
 		w.verify.fill(w, reqs)
 	}
+	if w.prios != nil {
+		w.prios.choose(w, reqs)
+	}
 	if w.pacing != nil {
 		w.intend(reqs)
 	}
@@ -143,6 +146,9 @@ func (w *worker) record(done []engine.Completion, complete int64) {
 	}
 	if w.pacing != nil {
 		w.recordResponses(done, complete)
+	}
+	if w.prios != nil {
+		w.recordPriorities(done, complete)
 	}
 	if w.logging != nil {
 		w.log(done, complete)

@@ -41,8 +41,9 @@ type jobRun struct {
 	series    *series
 	decisions []report.Decision
 	features  []string
-	shared    *shared.Queue // with a single queue for all workers
-	steady    *steadyState  // nil when the job looks for none
+	shared    *shared.Queue        // with a single queue for all workers
+	steady    *steadyState         // nil when the job looks for none
+	prios     []workloads.Priority // by engine.Request.Prio, the threads' own first; nil when all I/Os have that
 
 	// Its course, in the hands of the conductor.
 	stop    *atomic.Bool  // its workers are to end
@@ -244,7 +245,14 @@ func (c *conductor) chooseEngine(j *jobRun) error {
 	if err := checkVariant(s, choice.Name); err != nil {
 		return err
 	}
+	if err := checkPriorities(s, choice.Name); err != nil {
+		return err
+	}
 	j.decide("engine", choice.Name, choice.Why)
+	if s.HiPri && choice.Sync {
+		c.warn("HIPRI_IGNORED", fmt.Sprintf("job %s: Linux has stopped polling for pread and pwrite: interrupts end its I/Os, whatever hipri says", s.Name),
+			"use --ioengine=io_uring")
+	}
 	if choice.Punted {
 		c.warn("PUNTED", fmt.Sprintf("job %s: %s takes no NOWAIT, so the kernel hands every io_uring request to a worker thread; at low depth that is many times slower than the target", s.Name, j.workers[0].targets[0].Path()),
 			"use --ioengine=psync or libaio, or leave it out")
@@ -306,6 +314,9 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 		if err := t.CheckIO(check); err != nil {
 			return fmt.Errorf("job %s: %w", s.Name, err)
 		}
+		if err := checkFlags(s, t, low); err != nil {
+			return fmt.Errorf("job %s: %w", s.Name, err)
+		}
 		files = append(files, pattern.File{Low: low, High: high})
 		if err := c.checkWritten(ctx, j, t, low, high); err != nil {
 			return err
@@ -347,7 +358,9 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 		Depth: j.depth, BlockBytes: int(s.MaxBlock()), HiPri: s.HiPri,
 		FixedBufs: want(s, "fixedbufs", s.FixedBufs), FixedFiles: want(s, "registerfiles", s.RegisterFiles),
 		SQPoll: s.SQThreadPoll, SQPollCPU: s.SQThreadPollCPU, ForceAsync: s.ForceAsync, NoWait: s.NoWait,
+		Uncached: s.Uncached, Atomic: s.Atomic,
 	}
+	j.prioritize(w)
 	return nil
 }
 
@@ -412,13 +425,18 @@ func (c *conductor) checkWritten(ctx context.Context, j *jobRun, t *target.Targe
 func blockSizes(s *workloads.Job) []int64 {
 	var sizes []int64
 	for d := workloads.Read; d < workloads.Directions; d++ {
-		if !s.RW.Does(d) {
-			continue
+		if s.RW.Does(d) {
+			sizes = append(sizes, sizesOf(s, d)...)
 		}
-		sizes = append(sizes, int64(s.BS[d].Min), int64(s.BS[d].Max))
-		for _, e := range s.BSSplit[d] {
-			sizes = append(sizes, int64(e.Bytes))
-		}
+	}
+	return sizes
+}
+
+// sizesOf lists the sizes of one direction.
+func sizesOf(s *workloads.Job, d workloads.Direction) []int64 {
+	sizes := []int64{int64(s.BS[d].Min), int64(s.BS[d].Max)}
+	for _, e := range s.BSSplit[d] {
+		sizes = append(sizes, int64(e.Bytes))
 	}
 	return sizes
 }
@@ -471,7 +489,7 @@ func explainErrno(f *failure) (code, hint string) {
 	case syscall.EINVAL:
 		return "IO_INVALID", "direct I/O needs offsets, sizes and memory that fit the device's logical block: blkmeter devices shows it"
 	case syscall.EOPNOTSUPP:
-		return "IO_UNSUPPORTED", "the target does not do this kind of I/O: no discard, no polling, or no NOWAIT"
+		return "IO_UNSUPPORTED", "the target does not do this kind of I/O: no discard, no polling, no NOWAIT, or no uncached or atomic I/O"
 	case syscall.EPERM, syscall.EROFS, syscall.EACCES:
 		return "IO_DENIED", "the target is read-only"
 	case syscall.ENODEV, syscall.ENXIO:

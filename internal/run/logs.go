@@ -14,7 +14,8 @@ import (
 type logging struct {
 	recorder *fiolog.Recorder
 	perIO    bool
-	from     int64 // where the log's time begins: the start of the measured window, ns of the run's clock
+	from     int64                // where the log's time begins: the start of the measured window, ns of the run's clock
+	prios    []workloads.Priority // of the I/Os, by engine.Request.Prio
 }
 
 // openLogs creates the log files of all jobs, so that one that cannot be written stops the run before it has
@@ -32,7 +33,7 @@ func (c *conductor) openLogs() error {
 		}
 		j.logs = set
 		for i, w := range j.workers {
-			w.logging = &logging{recorder: set.Recorder(i), perIO: set.Recorder(i).PerIO(), from: math.MaxInt64}
+			w.logging = &logging{recorder: set.Recorder(i), perIO: set.Recorder(i).PerIO(), from: math.MaxInt64, prios: j.priorities()}
 		}
 	}
 	return nil
@@ -77,6 +78,7 @@ func (w *worker) logEach(done []engine.Completion, complete int64) {
 		l.recorder.Add(&fiolog.IO{
 			EndNS: complete - l.from, IssueNS: s.issue - l.from, SlatNS: w.slat(s), ClatNS: complete - s.issue, LatNS: complete - s.start,
 			Offset: s.req.Offset - int64(s.req.Skip), Bytes: s.req.Length + s.req.Skip, Dir: workloads.Direction(s.req.Op),
+			Priority: uint16(l.prios[s.req.Prio]),
 		})
 	}
 }

@@ -326,6 +326,11 @@ func (s *stageRun) run(ctx context.Context) {
 			}
 		}
 	}
+	if failed == nil {
+		var forget func() error
+		forget, failed = s.setLifetimes()
+		defer func() { s.fail(forget()) }()
+	}
 	if failed != nil || ctx.Err() != nil {
 		for _, j := range s.jobs {
 			close(j.start)

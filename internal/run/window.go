@@ -28,6 +28,7 @@ type opWindow struct {
 	errors, short   uint64
 	slat, clat, lat *hist.Recorder // slat and lat are nil for synchronous engines
 	response        *hist.Recorder // intended to complete; nil when the job is not paced
+	prios           []prioWindow   // by engine.Request.Prio; nil when all I/Os have the thread's priority
 }
 
 func newWindow(j *jobRun, depth int) *window {
@@ -41,6 +42,7 @@ func newWindow(j *jobRun, depth int) *window {
 			if j.paced {
 				w.ops[op].response = hist.NewRecorder()
 			}
+			w.ops[op].prios = newPrioWindows(j, engine.Op(op))
 		}
 	}
 	return w
@@ -54,6 +56,7 @@ func (w *window) reset() {
 				r.Reset()
 			}
 		}
+		resetPrioWindows(o.prios)
 		o.ios, o.bytes, o.errors, o.short = 0, 0, 0, 0
 	}
 	clear(w.depth)

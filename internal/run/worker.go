@@ -45,6 +45,7 @@ type worker struct {
 	verify  *verifying      // checks what is read; nil when nothing is checked
 	pacing  *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
 	logging *logging        // fio's logs; nil without
+	prios   *prioritizing   // which I/Os have a priority of their own; nil when all have the thread\'s
 
 	// What the loop touches once per window or never.
 	box     mailbox
@@ -269,11 +270,15 @@ func (w *worker) setPriority() error {
 	if s.Nice != 0 {
 		err = cpu.SetNice(s.Nice)
 	}
-	if s.PrioClass != 0 {
-		err = errors.Join(err, cpu.SetIOPriority(s.PrioClass, s.Prio))
+	// The kernel checks a request's priority as it checks a thread's: what is refused is so before the run.
+	for _, p := range w.config.Priorities[min(1, len(w.config.Priorities)):] {
+		err = errors.Join(err, cpu.SetIOPriority(p))
+	}
+	if own := s.OwnPriority(); own != 0 || len(w.config.Priorities) > 0 {
+		err = errors.Join(err, cpu.SetIOPriority(uint16(own)))
 	}
 	if err != nil {
-		return fault.Wrap(err, fault.ExitEnvironment, "PRIORITY", "higher priorities need root (CAP_SYS_NICE)", "job %s: cannot set nice, prio or prioclass", s.Name)
+		return fault.Wrap(err, fault.ExitEnvironment, "PRIORITY", "higher priorities need root (CAP_SYS_NICE)", "job %s: cannot set nice, prio, prioclass, priohint or cmdprio", s.Name)
 	}
 	return nil
 }

@@ -46,7 +46,8 @@ type direction struct {
 	bytes, runtimeMS int64
 	issued, short    int64
 	slat, clat, lat  latency
-	bw, iops         rate // KiB/s; 1/s
+	prios            []priority // those that I/Os had; none when all had the job's
+	bw, iops         rate       // KiB/s; 1/s
 }
 
 // bytesPerS is the bandwidth.
@@ -61,6 +62,7 @@ func (d *direction) add(o *direction) {
 	d.slat.add(&o.slat)
 	d.clat.add(&o.clat)
 	d.lat.add(&o.lat)
+	d.prios = addPriorities(d.prios, o.prios)
 	d.bw.add(&o.bw)
 	d.iops.add(&o.iops)
 }
@@ -274,7 +276,9 @@ func (e *entry) direction(s *report.DirStats, o *Options, hide hidden) (*directi
 			return nil, fmt.Errorf("%s: %w", l.name, err)
 		}
 	}
-	return d, nil
+	var err error
+	d.prios, err = prioritiesOf(s, o, hide)
+	return d, err
 }
 
 // errnoOf is the error number that stands for e: one that the kernel did not give counts as an I/O error,

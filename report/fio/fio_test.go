@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -187,6 +188,7 @@ type (
 		Slat        typedLatency `json:"slat_ns"`
 		Clat        typedLatency `json:"clat_ns"`
 		Lat         typedLatency `json:"lat_ns"`
+		Prios       []typedPrio  `json:"prios"`
 		BWMin       int64        `json:"bw_min"`
 		BWMax       int64        `json:"bw_max"`
 		BWAgg       float64      `json:"bw_agg"`
@@ -198,6 +200,13 @@ type (
 		IOPSMean    float64      `json:"iops_mean"`
 		IOPSStddev  float64      `json:"iops_stddev"`
 		IOPSSamples int64        `json:"iops_samples"`
+	}
+	typedPrio struct {
+		Class int          `json:"prioclass"`
+		Level int          `json:"prio"`
+		Hint  int          `json:"priohint"`
+		Clat  typedLatency `json:"clat_ns"`
+		Lat   typedLatency `json:"lat_ns"`
 	}
 	typedSync struct {
 		IOs int64        `json:"total_ios"`
@@ -268,6 +277,14 @@ func TestJSONAgreesWithItself(t *testing.T) {
 			}
 			for kind, l := range map[string]typedLatency{"slat": s.Slat, "clat": s.Clat, "lat": s.Lat} {
 				checkLatency(t, j.Name+" "+name+" "+kind, l)
+			}
+			var prios int64
+			for _, p := range s.Prios {
+				checkLatency(t, fmt.Sprintf("%s %s prio %d/%d", j.Name, name, p.Class, p.Level), p.Lat)
+				prios += p.Lat.N
+			}
+			if s.Prios != nil && prios != s.Lat.N {
+				t.Errorf("%s %s: %d I/Os by priority, %d in all", j.Name, name, prios, s.Lat.N)
 			}
 		}
 		checkLatency(t, j.Name+" sync", j.Sync.Lat)
@@ -425,6 +442,9 @@ func TestHiddenFigures(t *testing.T) {
 		}
 		if spans := slices.Max(slices.Collect(maps.Values(j.US))); (spans > 0) != left[1] {
 			t.Errorf("%s: the spans, which are clat's, hold %v %%", option, spans)
+		}
+		if (j.Write.Prios != nil) != left[1] {
+			t.Errorf("%s: clat by priority %+v", option, j.Write.Prios)
 		}
 		if (j.Read.Clat.Percentiles != nil) != left[1] || j.Read.IOs == 0 || j.Read.BWSamples == 0 || d.Jobs[1].Read.Clat.N+d.Jobs[1].Trim.Clat.N == 0 {
 			t.Errorf("%s: %+v", option, j.Read)

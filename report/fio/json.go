@@ -239,6 +239,7 @@ func (d *document) direction(p *printer, e *entry, dir workloads.Direction, s *d
 	p.latency("slat_ns", &s.slat, o, o.SlatPercentiles, plus)
 	p.latency("clat_ns", &s.clat, o, o.ClatPercentiles, plus)
 	p.latency("lat_ns", &s.lat, o, o.LatPercentiles, plus)
+	p.priorities(s, o, plus)
 	var share float64
 	if s.bw.n > 0 {
 		share = d.groups[e.groupID].share(dir, s.bw.mean)

@@ -172,6 +172,7 @@ func (d *document) normalDirection(out []byte, e *entry, dir workloads.Direction
 	out = normalLatency(out, "slat", &s.slat)
 	out = normalLatency(out, "clat", &s.clat)
 	out = normalLatency(out, " lat", &s.lat)
+	out = d.normalPriorities(out, s)
 	if o.SlatPercentiles {
 		out = d.normalPercentiles(out, "slat", &s.slat)
 	}
@@ -181,6 +182,7 @@ func (d *document) normalDirection(out []byte, e *entry, dir workloads.Direction
 	if o.LatPercentiles {
 		out = d.normalPercentiles(out, "lat", &s.lat)
 	}
+	out = d.normalPrioPercentiles(out, s)
 	if s.bw.n > 0 {
 		out = d.normalBandwidth(out, e, dir, &s.bw)
 	}

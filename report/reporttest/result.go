@@ -163,7 +163,7 @@ func oltp() report.Job {
 	for i, cpu := range []int{0, 1, 8, 9} {
 		j.Workers = append(j.Workers, worker(i, cpu, 5+i%2, int64(i), [3]direction{
 			{ios: 427_000, blockBytes: 4096, slatNS: 2100, clatNS: 230_000, spread: 0.45, tailNS: 4_100_000, errors: 3},
-			{ios: 183_000, blockBytes: 4096, slatNS: 2700, clatNS: 180_000, spread: 0.60, tailNS: 9_300_000, errors: 1},
+			{ios: 183_000, blockBytes: 4096, slatNS: 2700, clatNS: 180_000, spread: 0.60, tailNS: 9_300_000, errors: 1, urgent: true},
 			{},
 		}, &report.SyncStats{}))
 	}
@@ -211,6 +211,7 @@ type direction struct {
 	spread     float64 // of ln(clat)
 	tailNS     float64 // of one in a thousand
 	errors     int64
+	urgent     bool // a fifth of the I/Os has a priority of its own
 }
 
 func worker(index, cpu, hctx int, seed int64, dirs [3]direction, sync *report.SyncStats) report.Worker {
@@ -283,6 +284,7 @@ func worker(index, cpu, hctx int, seed int64, dirs [3]direction, sync *report.Sy
 // run makes the direction's statistics; each sample stands for 61 I/Os, the last one for what is left.
 func (d direction) run(rng *rand.Rand, runtimeNS int64) *report.DirStats {
 	slat, clat, lat, response := newRecorder(), newRecorder(), newRecorder(), newRecorder()
+	usual, urgent := [2]*recorder{newRecorder(), newRecorder()}, [2]*recorder{newRecorder(), newRecorder()}
 	for left := d.ios; left > 0; {
 		weight := min(left, 61)
 		if left < 2000 {
@@ -300,6 +302,12 @@ func (d direction) run(rng *rand.Rand, runtimeNS int64) *report.DirStats {
 		clat.record(int64(c), weight)
 		lat.record(s+int64(c), weight)
 		response.record(s+int64(c)+int64(1000*rng.Float64()), weight)
+		prio := usual
+		if weight > 1 && left%5 == 0 {
+			prio = urgent
+		}
+		prio[0].record(int64(c), weight)
+		prio[1].record(s+int64(c), weight)
 	}
 	seconds := float64(runtimeNS) / 1e9
 	stats := &report.DirStats{
@@ -310,6 +318,12 @@ func (d direction) run(rng *rand.Rand, runtimeNS int64) *report.DirStats {
 	stats.Response.Clamped = 2
 	if d.slatNS == 0 {
 		stats.Response = nil
+	}
+	if d.urgent {
+		stats.Priorities = []report.PriorityStats{
+			{Class: workloads.ClassBestEffort, Level: 4, IOs: usual[0].n, Clat: usual[0].latency(), Lat: usual[1].latency()},
+			{Class: workloads.ClassRealTime, Level: 3, Hint: 2, IOs: urgent[0].n, Clat: urgent[0].latency(), Lat: urgent[1].latency()},
+		}
 	}
 	windows := make([]float64, 20)
 	for i := range windows {

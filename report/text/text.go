@@ -341,6 +341,9 @@ func (p *page) latencies(j *report.Job) {
 			}
 			row(d.String(), "lat", latency(s))
 			row(d.String(), "response", s.Response)
+			for _, prio := range s.Priorities {
+				row("", workloads.NewPriority(prio.Class, prio.Level, prio.Hint).String(), prio.Lat)
+			}
 		}
 	}
 	if j.Sync != nil {

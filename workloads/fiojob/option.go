@@ -127,7 +127,8 @@ type draft struct {
 	kbBase   int
 	bs       [workloads.Directions]uint32
 	bsRange  [workloads.Directions]workloads.SizeRange
-	settings *Settings // what switches go to; nil in job files
+	cmdPrio  [2]requestPriority // of reads and writes
+	settings *Settings          // what switches go to; nil in job files
 	refused  []assignment
 }
 

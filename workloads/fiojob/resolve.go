@@ -33,7 +33,7 @@ func (p *parser) finish(d *draft, at place) {
 		}
 		return
 	}
-	p.settleEngine(d, e, where)
+	p.settleEngine(d, e, where, bad)
 	if e.Note != "" && d.Engine != "auto" {
 		p.warn("ENGINE_REPLACED", "", "%s: ioengine=%s: %s", where, d.Engine, e.Note)
 	}
@@ -44,6 +44,7 @@ func (p *parser) finish(d *draft, at place) {
 		}
 	}
 	d.settleSizes()
+	d.settlePriorities(e, bad)
 	d.settleFiles()
 	d.settleTime(bad)
 	d.settleRates(bad)
@@ -69,7 +70,7 @@ func (p *parser) finish(d *draft, at place) {
 }
 
 // settleEngine brings the options of the queue in line with each other, as fio does.
-func (p *parser) settleEngine(d *draft, e Engine, where string) {
+func (p *parser) settleEngine(d *draft, e Engine, where string, bad reporter) {
 	if e.Sync && d.IODepth > 1 {
 		p.warn("SYNC_DEPTH", "use ioengine=io_uring or libaio to have several I/Os in flight",
 			"%s: iodepth=%d is 1, since ioengine=%s does one I/O at a time", where, d.IODepth, d.Engine)
@@ -87,6 +88,17 @@ func (p *parser) settleEngine(d *draft, e Engine, where string) {
 	}
 	if d.SQThreadPoll {
 		d.RegisterFiles = true
+	}
+	asked := d.isSet("direct") || d.isSet("buffered")
+	switch {
+	case d.Atomic && d.Uncached:
+		bad("BAD_JOB", "leave out one of them", "atomic writes go around the page cache, and uncached is about what goes through it")
+	case d.Atomic && asked && !d.Direct:
+		bad("BAD_JOB", "leave out direct=0", "atomic writes go around the page cache")
+	case d.Atomic:
+		d.Direct, d.DirectAssumed = true, false
+	case d.Uncached && d.DirectAssumed && !asked:
+		d.Direct, d.DirectAssumed = false, false
 	}
 }
 

@@ -55,7 +55,7 @@ func engineOptions() []Option {
 		},
 		{
 			Name: "hipri_percentage", Kind: integer{max: 100, unit: "PERCENT"}, Group: GroupEngine, Engine: "pvsync2", Default: "100",
-			Help: "share of I/Os that hipri applies to", Effect: Refused, Why: "blkmeter polls for all I/Os or none",
+			Help: "share of I/Os that hipri applies to", Effect: Ignored, Why: "Linux ignores RWF_HIPRI of preadv2 and pwritev2, so none of them is polled for",
 		},
 		{
 			Name: "fixedbufs", Kind: flag{set: func(d *draft, v bool) { d.FixedBufs = v }}, Group: GroupEngine, Engine: "io_uring",
@@ -86,9 +86,9 @@ func engineOptions() []Option {
 			Engine: aio + ", pvsync2", Help: "fail an I/O that would have to wait (RWF_NOWAIT)",
 		},
 		{
-			Name: "uncached", Kind: boolean{}, Group: GroupEngine, Default: "0",
+			Name: "uncached", Kind: boolean{set: func(d *draft, v bool) { d.Uncached = v }}, Group: GroupEngine, Default: "0",
 			Engine: "io_uring, pvsync2", Help: "buffered I/O leaves nothing in the page cache (RWF_DONTCACHE)",
-			Effect: Refused, Why: "blkmeter does not issue I/O with RWF_DONTCACHE; use direct=1",
+			Differs: "libaio and the other synchronous engines take it, too",
 		},
 		{
 			Name: "userspace_reap", Kind: flag{}, Group: GroupEngine, Engine: "libaio", Help: "reap completions from the ring in memory",
@@ -99,29 +99,24 @@ func engineOptions() []Option {
 			Effect: Ignored, Why: "a vector of one moves the same data",
 		},
 		{
-			Name: "cmdprio_percentage", Kind: perDirection{max: 1023, unit: "N"}, Group: GroupEngine, Default: "0", Engine: aio,
-			Help:   "share of I/Os with a priority of their own",
-			Effect: Refused, Why: "blkmeter sets priorities per worker: use prio and prioclass",
+			Name: "cmdprio_percentage", Kind: cmdPrio(0, 100, "PERCENT", func(p *requestPriority) *int { return &p.percent }),
+			Group: GroupEngine, Default: "0", Engine: aio, Help: "share of reads and of writes with a priority other than the job's",
 		},
 		{
-			Name: "cmdprio_class", Kind: perDirection{max: 1023, unit: "N"}, Group: GroupEngine, Engine: aio,
-			Help:   "class of that priority",
-			Effect: Refused, Why: "blkmeter sets priorities per worker: use prio and prioclass",
+			Name: "cmdprio_class", Kind: cmdPrio(workloads.ClassRealTime, workloads.ClassIdle, "N", func(p *requestPriority) *int { return &p.class }),
+			Group: GroupEngine, Engine: aio, Help: "class of that priority: 1 real time, which it is when not given, 2 best effort, 3 idle",
 		},
 		{
-			Name: "cmdprio", Kind: perDirection{max: 1023, unit: "N"}, Group: GroupEngine, Engine: aio,
-			Help:   "level of that priority",
-			Effect: Refused, Why: "blkmeter sets priorities per worker: use prio and prioclass",
+			Name: "cmdprio", Kind: cmdPrio(0, maxLevel, "N", func(p *requestPriority) *int { return &p.level }),
+			Group: GroupEngine, Engine: aio, Help: "level of that priority, 0 the highest",
 		},
 		{
-			Name: "cmdprio_hint", Kind: perDirection{max: 1023, unit: "N"}, Group: GroupEngine, Engine: aio,
-			Help:   "hint of that priority",
-			Effect: Refused, Why: "blkmeter sets priorities per worker: use prio and prioclass",
+			Name: "cmdprio_hint", Kind: cmdPrio(0, maxHint, "N", func(p *requestPriority) *int { return &p.hint }),
+			Group: GroupEngine, Engine: aio, Help: "hint of that priority, such as a command duration limit (1 to 7)",
 		},
 		{
-			Name: "cmdprio_bssplit", Kind: text{form: "BYTES/PCT[:...]"},
-			Group: GroupEngine, Engine: aio, Help: "that share by block size",
-			Effect: Refused, Why: "blkmeter sets priorities per worker: use prio and prioclass",
+			Name: "cmdprio_bssplit", Kind: text{form: "BYTES/PCT[/CLASS/LEVEL[/HINT]][:...][,...]", set: setPrioritySplit},
+			Group: GroupEngine, Engine: aio, Help: "that share by block size, each with a priority of its own if given; for reads and writes",
 		},
 		{
 			Name: "thp", Kind: boolean{}, Group: GroupEngine, Engine: "mmap", Default: "0", Help: "map with huge pages",
@@ -323,8 +318,8 @@ func cpuOptions() []Option {
 			Help: "I/O priority class: 1 real time, 2 best effort, 3 idle",
 		},
 		{
-			Name: "priohint", Kind: integer{max: 1023}, Group: GroupCPU, Help: "I/O priority hint",
-			Effect: Refused, Why: "blkmeter sets I/O classes and levels only",
+			Name: "priohint", Kind: integer{max: maxHint, set: func(d *draft, v int64) { d.PrioHint = int(v) }}, Group: GroupCPU,
+			Help: "I/O priority hint of the workers, such as a command duration limit (1 to 7)",
 		},
 		{
 			Name: "comm", Kind: text{form: "NAME"}, Group: GroupCPU, Help: "name of the worker's process",

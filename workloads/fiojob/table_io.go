@@ -102,9 +102,12 @@ func ioOptions() []Option {
 			Group: GroupIO, Default: "none", Help: "open the target with O_SYNC or O_DSYNC",
 		},
 		{
-			Name: "write_hint", Kind: enum{words: words("none", "short", "medium", "long", "extreme")},
-			Group: GroupIO, Default: "none", Help: "tell the kernel how long written data will live",
-			Effect: Refused, Why: "blkmeter does not pass lifetime hints",
+			Name: "write_hint", Kind: enum{
+				words: words("none", "short", "medium", "long", "extreme"),
+				set:   func(d *draft, w, _ string) error { d.WriteHint = w; return nil },
+			},
+			Group: GroupIO, Help: "tell the kernel how long written data will live",
+			Differs: "the kernel is told what it was told before when the job's stage has ended",
 		},
 		{
 			Name: "unified_rw_reporting", Kind: enum{words: words("none", "0=none", "mixed", "1=mixed", "both", "2=both"), set: func(d *draft, w, _ string) error { d.Stats.Unified = w; return nil }},

@@ -162,8 +162,9 @@ func targetOptions() []Option {
 			Help: "go through the page cache; the opposite of direct",
 		},
 		{
-			Name: "atomic", Kind: boolean{}, Group: GroupTarget, Default: "0", Help: "writes happen whole or not at all (RWF_ATOMIC); implies direct",
-			Effect: Refused, Why: "blkmeter does not issue writes with RWF_ATOMIC",
+			Name: "atomic", Kind: boolean{set: func(d *draft, v bool) { d.Atomic = v }}, Group: GroupTarget, Default: "0",
+			Help:    "writes happen whole or not at all (RWF_ATOMIC); implies direct",
+			Differs: "sizes and offsets that the target does not write atomically are an error before the first I/O",
 		},
 	}
 }

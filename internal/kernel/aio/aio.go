@@ -30,20 +30,23 @@ const (
 	maxRingSize         = 1 << 20
 )
 
+// FlagIOPrio in IOCB.Flags makes ReqPrio the request's priority (IOCB_FLAG_IOPRIO, Linux 4.18).
+const FlagIOPrio = 1 << 1
+
 // IOCB is struct iocb, 64 bytes.
 type IOCB struct {
 	_       structs.HostLayout
 	Data    uint64 // comes back in Event.Data
 	key     uint32
-	rwFlags uint32
+	RWFlags uint32 // RWF_*, see preadv2(2)
 	Opcode  Command
-	ReqPrio int16
+	ReqPrio uint16 // as ioprio_set(2) has it; used with FlagIOPrio
 	FD      uint32
 	Buf     uint64 // mem.Address of a buffer off the Go heap that outlives the request
 	NBytes  uint64
 	Offset  int64
 	_       uint64
-	flags   uint32
+	Flags   uint32
 	resFD   uint32
 }
 

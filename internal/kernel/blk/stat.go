@@ -72,6 +72,24 @@ func StatDirectAlign(fd int) (align DirectAlign, ok bool) {
 	return DirectAlign{Memory: int(st.Dio_mem_align), Offset: int(st.Dio_offset_align)}, true
 }
 
+// AtomicWrite is the sizes in bytes, powers of two, of which writes to a file happen whole or not at all; both
+// are 0 where none do.
+type AtomicWrite struct {
+	Min, Max int64
+}
+
+// StatAtomicWrite asks the kernel for them (statx STATX_WRITE_ATOMIC, Linux 6.11).
+func StatAtomicWrite(fd int) (AtomicWrite, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_WRITE_ATOMIC, &st); err != nil {
+		return AtomicWrite{}, fmt.Errorf("statx STATX_WRITE_ATOMIC: %w", err)
+	}
+	if st.Mask&unix.STATX_WRITE_ATOMIC == 0 {
+		return AtomicWrite{}, nil
+	}
+	return AtomicWrite{Min: int64(st.Atomic_write_unit_min), Max: int64(st.Atomic_write_unit_max)}, nil
+}
+
 // FileSystem is what statfs(2) knows about the file system that holds a path.
 type FileSystem struct {
 	Magic      int64

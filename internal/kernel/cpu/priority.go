@@ -13,14 +13,11 @@ func SetNice(nice int) error {
 	return os.NewSyscallError("setpriority", unix.Setpriority(unix.PRIO_PROCESS, ThreadID(), nice))
 }
 
-// SetIOPriority sets the class (1 real time, 2 best effort, 3 idle) and level (0 the highest, to 7) of the
-// calling thread's I/O: ioprio_set(2).
-func SetIOPriority(class, level int) error {
-	const (
-		whoProcess = 1  // IOPRIO_WHO_PROCESS: a thread
-		classShift = 13 // IOPRIO_CLASS_SHIFT
-	)
-	if _, _, errno := syscall.Syscall(unix.SYS_IOPRIO_SET, whoProcess, 0, uintptr(class<<classShift|level)); errno != 0 {
+// SetIOPriority sets the I/O priority of the calling thread, as ioprio_set(2) has it: class (1 real time, 2 best
+// effort, 3 idle), hint and level (0 the highest, to 7); 0 takes a priority of its own away.
+func SetIOPriority(priority uint16) error {
+	const whoProcess = 1 // IOPRIO_WHO_PROCESS: a thread
+	if _, _, errno := syscall.Syscall(unix.SYS_IOPRIO_SET, whoProcess, 0, uintptr(priority)); errno != 0 {
 		return os.NewSyscallError("ioprio_set", errno)
 	}
 	return nil

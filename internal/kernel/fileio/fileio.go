@@ -36,8 +36,10 @@ func transfer(call uintptr, fd int, buf []byte, offset int64) int {
 
 // Flags of [PreadFlags] and [PwriteFlags], see preadv2(2).
 const (
-	HiPri  = unix.RWF_HIPRI
-	NoWait = unix.RWF_NOWAIT
+	HiPri     = unix.RWF_HIPRI
+	NoWait    = unix.RWF_NOWAIT
+	Atomic    = unix.RWF_ATOMIC    // Linux 6.11
+	DontCache = unix.RWF_DONTCACHE // Linux 6.14
 )
 
 // PreadFlags is preadv2(2) with one buffer.
