@@ -76,6 +76,12 @@ type Queue interface {
 	Close() error
 }
 
+// Reopener is a private queue whose targets may be closed while none of their requests is in flight, and
+// opened again: Reopened says that the target of that index has a new descriptor.
+type Reopener interface {
+	Reopened(file int)
+}
+
 // A queue that can be shared (engine/shared) lets Submit and Reap run at the same time in two threads, as
 // long as there is one caller of each; its Config says Shared.
 

@@ -131,6 +131,7 @@ type Job struct {
 	Directories     []string
 	FilenameFormat  string
 	NrFiles         int
+	OpenFiles       int    // most files open at a time; 0: all of them
 	FileService     string // roundrobin, sequential, random, zipf:.., pareto:.., normal:..
 	FileServiceRuns int    // I/Os on a file before the next is chosen
 	Size            Amount // region; unset: to the end of the target

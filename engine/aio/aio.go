@@ -61,6 +61,9 @@ func (q *Queue) Features() []string {
 	return nil
 }
 
+// Reopened takes the new descriptor of a target.
+func (q *Queue) Reopened(file int) { q.fds[file] = uint32(q.targets[file].FD()) }
+
 // Submit passes the requests to the kernel in as few calls as it allows.
 func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 	q.batch = q.batch[:0]

@@ -14,6 +14,7 @@ import (
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/engine/uring"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 )
 
 // Names of the engines.
@@ -97,9 +98,20 @@ func best(w *Want) (name, why string) {
 	return Uring, "the kernel and the target take it"
 }
 
+// noWait asks one target of each kind, file system and device: the others would say the same.
 func noWait(targets []*target.Target) bool {
+	type home struct {
+		kind target.Kind
+		fs   string
+		devT blk.DevT
+	}
+	asked := map[home]bool{}
 	for _, t := range targets {
-		if !t.NoWait() {
+		h := home{t.Kind(), t.FileSystem().Type, t.DevT()}
+		if asked[h] {
+			continue
+		}
+		if asked[h] = true; !t.NoWait() {
 			return false
 		}
 	}

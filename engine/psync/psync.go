@@ -39,6 +39,9 @@ func New(c engine.Config, targets []*target.Target) *Queue {
 	return q
 }
 
+// Reopened takes the new descriptor of a target.
+func (q *Queue) Reopened(file int) { q.fds[file] = q.targets[file].FD() }
+
 // Submit does the requests; each is finished when it returns.
 func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 	if q.reaped == len(q.done) {

@@ -14,15 +14,9 @@ import (
 // create makes a new regular file of the wanted size. Its blocks are allocated where the file system can,
 // and unwritten: Fill writes them.
 func (o *Opener) create(spec Spec, inv *device.Inventory) (*Target, error) {
-	dir, err := resolve(filepath.Dir(spec.Path))
+	dir, err := o.placeFor(spec, inv)
 	if err != nil {
-		return nil, missing(filepath.Dir(spec.Path), err, inv)
-	}
-	if err := refuseUnderDev(spec.Path, dir); err != nil {
 		return nil, err
-	}
-	if spec.SizeBytes <= 0 {
-		return nil, fault.Usage("NO_SIZE", "give --size", "a size is needed to make %s", spec.Path)
 	}
 	s := subject{path: spec.Path, resolved: filepath.Join(dir, filepath.Base(spec.Path)), kind: File}
 	file, err := blk.Open(s.resolved, blk.Flags{
@@ -43,6 +37,21 @@ func (o *Opener) create(spec Spec, inv *device.Inventory) (*Target, error) {
 	return t, nil
 }
 
+// placeFor returns the directory, its links resolved, that a new file goes to.
+func (o *Opener) placeFor(spec Spec, inv *device.Inventory) (string, error) {
+	dir, err := resolve(filepath.Dir(spec.Path))
+	if err != nil {
+		return "", missing(filepath.Dir(spec.Path), err, inv)
+	}
+	if err := refuseUnderDev(spec.Path, dir); err != nil {
+		return "", err
+	}
+	if spec.SizeBytes <= 0 {
+		return "", fault.Usage("NO_SIZE", "give --size", "a size is needed to make %s", spec.Path)
+	}
+	return dir, nil
+}
+
 // adopt sizes the file just made and makes it a target. It owns file.
 func (o *Opener) adopt(s subject, spec Spec, file *os.File, inv *device.Inventory) (*Target, error) {
 	err := allocate(file, spec.SizeBytes, spec.Sparse)
@@ -57,11 +66,16 @@ func (o *Opener) adopt(s subject, spec Spec, file *os.File, inv *device.Inventor
 	if err != nil {
 		return nil, err
 	}
+	o.remember(s)
+	return t, nil
+}
+
+// remember notes that this run made the subject.
+func (o *Opener) remember(s subject) {
 	if o.made == nil {
 		o.made = map[blk.FileID]string{}
 	}
 	o.made[s.info.ID] = s.resolved
-	return t, nil
 }
 
 // allocate gives a new file its size, with its blocks, unless it is to be sparse, where the file system can

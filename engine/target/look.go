@@ -2,10 +2,49 @@ package target
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 )
+
+// filesSnapshotAge is how old a snapshot may be that files are looked up in. Between a look and an opening
+// something may change in any case; thousands of files must not need thousands of snapshots.
+const filesSnapshotAge = time.Second
+
+// snapshot is an inventory with what was found out about devices that hold files.
+type snapshot struct {
+	inv   *device.Inventory
+	facts map[blk.DevT]device.Facts
+	taken time.Time
+}
+
+// inventoryOfFiles returns a snapshot that is recent enough to look files up in.
+func (o *Opener) inventoryOfFiles() *device.Inventory {
+	if o.recent.inv == nil || time.Since(o.recent.taken) > filesSnapshotAge {
+		o.recent = snapshot{inv: o.inventory(), facts: map[blk.DevT]device.Facts{}, taken: time.Now()}
+	}
+	return o.recent.inv
+}
+
+// factsOf describes the device that gets the I/O.
+func (o *Opener) factsOf(d blk.DevT, kind Kind) device.Facts {
+	none := device.Facts{NUMANode: -1}
+	if d.IsZero() {
+		return none
+	}
+	if facts, ok := o.recent.facts[d]; ok && kind == File {
+		return facts
+	}
+	facts, err := device.Describe(o.Root, d)
+	if err != nil {
+		return none
+	}
+	if kind == File && o.recent.facts != nil {
+		o.recent.facts[d] = facts
+	}
+	return facts
+}
 
 // inventory takes a snapshot of the block devices and, where this user may, asks each loop device which
 // file is under it: the path in sysfs is only what it was called when it was attached.

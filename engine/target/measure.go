@@ -12,7 +12,7 @@ import (
 func describe(s subject, spec Spec, h *handle, inv *device.Inventory) Target {
 	t := Target{
 		path: s.path, resolved: s.resolved, kind: s.kind, direct: spec.Direct,
-		writable: spec.Access == ReadWrite, handle: h, facts: device.Facts{NUMANode: -1},
+		writable: spec.Access == ReadWrite, handle: h,
 	}
 	if s.kind == Block {
 		t.devT = s.info.Rdev
@@ -22,9 +22,7 @@ func describe(s subject, spec Spec, h *handle, inv *device.Inventory) Target {
 		t.devT = t.fs.DevT
 		t.stack = append(fileStack(s, t.fs), inv.Stack(inv.ByDevT(t.devT))...)
 	}
-	if facts, err := device.Describe(h.opener.Root, t.devT); err == nil && !t.devT.IsZero() {
-		t.facts = facts
-	}
+	t.facts = h.opener.factsOf(t.devT, s.kind)
 	return t
 }
 

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/blkmeter/blkmeter/internal/device"
-	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 )
 
@@ -39,6 +38,7 @@ type Spec struct {
 	Destroy   []string // names that the user gave up: each the last element of a resolved path
 	Create    bool     // make a regular file of SizeBytes if there is nothing at Path
 	SizeBytes int64
+	Later     bool // a file that is to be made is made when it is first opened: it is Planned until then
 	Sparse    bool // a file that is made gets its size, and its blocks only when they are written
 	Overwrite bool // an existing regular file may be overwritten within its size without being named (fio's way)
 }
@@ -51,6 +51,7 @@ type Opener struct {
 	mu      sync.Mutex
 	handles map[key]*handle
 	claims  map[blk.DevT]*claim
+	recent  snapshot
 	made    map[blk.FileID]string // files made in this run, with their paths: a number is used again after a file is gone
 }
 
@@ -74,6 +75,8 @@ type handle struct {
 	claim  *claim // of a device that is written
 	model  Target // what all its targets have in common
 	refs   int
+
+	planned bool // the file does not exist yet
 }
 
 // Open opens what spec names after the guard agreed. Every error that reaches the user says what to do:
@@ -85,8 +88,15 @@ func (o *Opener) Open(spec Spec) (*Target, error) {
 	if h := o.handles[keyOf(s, spec)]; err == nil && h != nil {
 		return h.target(s, o.isMade(s)), nil
 	}
-	inv := o.inventory()
+	var inv *device.Inventory
+	if errors.Is(err, fs.ErrNotExist) || err == nil && s.kind == File {
+		inv = o.inventoryOfFiles()
+	} else {
+		inv = o.inventory()
+	}
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && spec.Create && spec.Later:
+		return o.plan(spec, inv)
 	case errors.Is(err, fs.ErrNotExist) && spec.Create:
 		return o.create(spec, inv)
 	case err != nil:
@@ -173,10 +183,7 @@ func (o *Opener) open(s subject, spec Spec) (*handle, error) {
 			return nil, err
 		}
 	}
-	file, err := blk.Open(s.resolved, blk.Flags{
-		Write: spec.Access == ReadWrite, Direct: spec.Direct,
-		Sync: spec.Sync == SyncFull, DataSync: spec.Sync == SyncData,
-	})
+	file, err := blk.Open(s.resolved, h.flags())
 	if err != nil {
 		return nil, errors.Join(openFault(s.path, spec, err), o.unclaim(h.claim))
 	}
@@ -194,8 +201,7 @@ func sameAs(file *os.File, s subject) error {
 		return err
 	}
 	if info.ID != s.info.ID || info.Rdev != s.info.Rdev {
-		return fault.New(fault.ExitRefused, "REFUSED_CHANGED", "run again when nothing renames or replaces it",
-			"refused to use %s: it became another file or device while it was opened", s.path)
+		return changedFault(s.path)
 	}
 	return nil
 }
@@ -208,7 +214,9 @@ func (h *handle) release() error {
 	if h.refs--; h.refs > 0 {
 		return nil
 	}
-	delete(o.handles, h.key)
+	if o.handles[h.key] == h {
+		delete(o.handles, h.key)
+	}
 	return h.close()
 }
 

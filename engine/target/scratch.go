@@ -129,12 +129,12 @@ func (t *Target) Fill(ctx context.Context, offset, length int64, progress func(d
 	var seed [32]byte
 	rand.Read(seed[:])
 	random := mrand.NewChaCha8(seed)
-	block := directio.AlignedBlock(fillBlockBytes)
+	block := directio.AlignedBlock(int(min(length, fillBlockBytes)))
 	for done := int64(0); done < length; {
 		if err := ctx.Err(); err != nil {
 			return fault.Wrap(err, fault.ExitInterrupted, "INTERRUPTED", "", "stopped while writing %s", t.path)
 		}
-		part := block[:min(length-done, fillBlockBytes)]
+		part := block[:min(length-done, int64(len(block)))]
 		random.Read(part)
 		n, err := t.handle.file.WriteAt(part, offset+done)
 		if err != nil {

@@ -13,6 +13,7 @@
 package target
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 
@@ -51,6 +52,7 @@ type Target struct {
 	fs       device.FileSystem
 	stack    []string
 	handle   *handle
+	parked   *handle // without a descriptor: how it is opened again; nil while handle is not
 }
 
 // Null returns the target of the null engine: size bytes of nothing, with no descriptor (FD is -1).
@@ -99,6 +101,9 @@ func (t *Target) Created() bool { return t.created }
 // Direct says whether I/O goes around the page cache.
 func (t *Target) Direct() bool { return t.direct }
 
+// Planned says whether the target is a file that is made when it is first opened ([Target.Unpark]).
+func (t *Target) Planned() bool { return t.parked != nil && t.parked.planned }
+
 // Exclusive says whether the kernel keeps others from mounting or holding the device meanwhile.
 func (t *Target) Exclusive() bool { return t.handle != nil && t.handle.claim != nil }
 
@@ -120,39 +125,41 @@ func (t *Target) Stack() []string { return t.stack }
 // hands every request to a kernel worker thread, many times slower at low depth. It reads the first block
 // to find out; a target that cannot be read that way counts as one that does not.
 func (t *Target) NoWait() bool {
-	if t.handle == nil {
-		return true
-	}
-	ok, err := blk.TakesNoWait(t.FD(), directio.AlignedBlock(max(t.align.Offset, 512)))
-	return err == nil && ok
+	takes := true
+	err := t.opened(func() (err error) {
+		takes, err = blk.TakesNoWait(t.FD(), directio.AlignedBlock(max(t.align.Offset, 512)))
+		return err
+	})
+	return err == nil && takes
 }
 
 // Close gives the target back; the descriptor closes with the last target that shares it. Of a scratch
 // file, the space is freed then. Closing twice is harmless.
 func (t *Target) Close() error {
 	h := t.handle
+	t.handle, t.parked = nil, nil
 	if h == nil {
 		return nil
 	}
-	t.handle = nil
 	return h.release()
 }
 
 // Remove deletes the name of a file that blkmeter made in this run, if it still has it; the target stays
 // usable until Close. It deletes nothing else.
 func (t *Target) Remove() error {
-	if !t.created || t.handle == nil {
+	h := cmp.Or(t.handle, t.parked)
+	if !t.created || h == nil || h.planned {
 		return nil
 	}
-	o := t.handle.opener
+	o := h.opener
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.made, t.handle.key.id)
+	delete(o.made, h.key.id)
 	info, err := blk.Stat(t.resolved)
 	if os.IsNotExist(err) {
 		return nil
 	}
-	if err != nil || info.ID != t.handle.key.id {
+	if err != nil || info.ID != h.key.id {
 		return err
 	}
 	return os.Remove(t.resolved)
@@ -160,21 +167,20 @@ func (t *Target) Remove() error {
 
 // Advise tells the kernel how the target's pages will be used.
 func (t *Target) Advise(a fileio.Advice) error {
-	if t.handle == nil {
-		return nil
-	}
-	if err := fileio.Advise(t.FD(), a); err != nil {
+	err := t.opened(func() error { return fileio.Advise(t.FD(), a) })
+	if err != nil {
 		return fmt.Errorf("advising the kernel about %s: %w", t.path, err)
 	}
 	return nil
 }
 
+// Sync makes stable what was written to the target.
+func (t *Target) Sync() error { return t.opened(func() error { return t.handle.file.Sync() }) }
+
 // SyncFS makes everything stable that was written to the file system that holds the target.
 func (t *Target) SyncFS() error {
-	if t.handle == nil {
-		return nil
-	}
-	if err := fileio.SyncFS(t.FD()); err != nil {
+	err := t.opened(func() error { return fileio.SyncFS(t.FD()) })
+	if err != nil {
 		return fmt.Errorf("syncing the file system of %s: %w", t.path, err)
 	}
 	return nil
@@ -183,29 +189,30 @@ func (t *Target) SyncFS() error {
 // DropCache makes what was written stable and takes the target's pages out of the page cache, so that what
 // is read next comes from the device. Pages that others use may stay.
 func (t *Target) DropCache() error {
-	if t.handle == nil || t.direct {
+	if t.direct {
 		return nil
 	}
-	if t.writable {
-		if err := t.handle.file.Sync(); err != nil {
-			return err
+	return t.opened(func() error {
+		if t.writable {
+			if err := t.handle.file.Sync(); err != nil {
+				return err
+			}
 		}
-	}
-	return t.Advise(fileio.DontNeed)
+		return t.Advise(fileio.DontNeed)
+	})
 }
 
 // ReadThrough reads the whole target once, into the page cache.
 func (t *Target) ReadThrough() error {
-	if t.handle == nil {
-		return nil
-	}
-	block := directio.AlignedBlock(fillBlockBytes)
-	for at := int64(0); at < t.size; {
-		n, err := t.handle.file.ReadAt(block[:min(t.size-at, fillBlockBytes)], at)
-		if err != nil {
-			return err
+	return t.opened(func() error {
+		block := directio.AlignedBlock(fillBlockBytes)
+		for at := int64(0); at < t.size; {
+			n, err := t.handle.file.ReadAt(block[:min(t.size-at, fillBlockBytes)], at)
+			if err != nil {
+				return err
+			}
+			at += int64(n)
 		}
-		at += int64(n)
-	}
-	return nil
+		return nil
+	})
 }

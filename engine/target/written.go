@@ -27,9 +27,15 @@ type Written struct {
 // allocated; of anything else it reads a sample and counts blocks of zeros. It changes nothing.
 func (t *Target) Written(offset, length int64) Written {
 	length = min(length, t.size-offset)
-	if t.handle == nil || offset < 0 || length <= 0 {
+	if offset < 0 || length <= 0 {
 		return Written{}
 	}
+	var w Written
+	_ = t.opened(func() error { w = t.written(offset, length); return nil }) // what cannot be opened is not known
+	return w
+}
+
+func (t *Target) written(offset, length int64) Written {
 	for _, ask := range []func(int64, int64) (Written, error){t.writtenInFile, t.writtenUnderLoop, t.writtenOnNVMe} {
 		if w, err := ask(offset, length); err == nil {
 			return w

@@ -197,6 +197,9 @@ func explain(err error) error {
 // Features names what the kernel gave and refused.
 func (q *Queue) Features() []string { return q.features }
 
+// Reopened takes the new descriptor of a target. Files must not be registered.
+func (q *Queue) Reopened(file int) { q.fds[file] = int32(q.targets[file].FD()) }
+
 // Submit writes one entry per request in place and passes them all with one system call.
 func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 	n, queued := q.fill(reqs)

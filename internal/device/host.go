@@ -42,7 +42,7 @@ func ReadHost(root Root, t Topology) Host {
 		ClockSource:   root.read("sys/devices/system/clocksource/clocksource0/current_clocksource"),
 		Root:          os.Geteuid() == 0,
 		UringDisabled: int(root.readInt(-1, "proc/sys/kernel/io_uring_disabled")),
-		MemlockBytes:  rlimit(rlimitMemlock), OpenFilesLimit: rlimit(syscall.RLIMIT_NOFILE),
+		MemlockBytes:  rlimit(rlimitMemlock), OpenFilesLimit: OpenFilesLimit(),
 	}
 	h.CPUModel, h.Virtualized = cpuModel(root)
 	return h
@@ -117,6 +117,9 @@ func MemoryBytes(root Root) int64 {
 	}
 	return int64(*info.MemTotalBytes)
 }
+
+// OpenFilesLimit returns how many files this process may have open (RLIMIT_NOFILE), -1 for any number.
+func OpenFilesLimit() int64 { return rlimit(syscall.RLIMIT_NOFILE) }
 
 func rlimit(resource int) int64 {
 	var lim syscall.Rlimit

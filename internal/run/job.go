@@ -71,7 +71,8 @@ func (j *jobRun) issues(op engine.Op) bool {
 
 // syncsAtEnd says whether each worker makes its writes stable before it ends.
 func (j *jobRun) syncsAtEnd() bool {
-	return (j.spec.EndFsync || j.spec.FsyncOnClose) && j.spec.RW.Does(workloads.Write) && j.choice.Name != catalog.Null
+	onClose := j.spec.FsyncOnClose && j.workers[0].rotation == nil // which syncs each file that it closes
+	return (j.spec.EndFsync || onClose) && j.spec.RW.Does(workloads.Write) && j.choice.Name != catalog.Null
 }
 
 // toleratesError says whether the job goes on after such an error.
@@ -150,12 +151,17 @@ func (c *conductor) openClone(ctx context.Context, j *jobRun, clone int) ([]*tar
 		return []*target.Target{t}, err
 	}
 	var targets []*target.Target
-	for file, path := range s.Paths(clone) {
+	paths := s.Paths(clone)
+	for file, path := range paths {
 		t, err := c.openPath(ctx, j, path, s.PlannedBytes(file))
 		if err != nil {
 			return nil, err
 		}
-		targets = append(targets, t)
+		if targets = append(targets, t); rotates(s, len(paths)) {
+			if err := t.Park(); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return targets, nil
 }
@@ -167,7 +173,7 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string, planne
 	spec := target.Spec{
 		Path: path, Direct: s.Direct, Destroy: destroyNames(s.Destroy), Overwrite: c.o.Overwrite,
 		Sparse: s.Layout.Fallocate == "none" || s.Layout.Fallocate == "truncate",
-		Create: s.AllowFileCreate && !s.Verify.Only && planned > 0, SizeBytes: planned,
+		Create: s.AllowFileCreate && !s.Verify.Only && planned > 0, SizeBytes: planned, Later: s.Layout.CreateOnOpen,
 	}
 	switch s.SyncMode {
 	case "sync":
@@ -183,6 +189,9 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string, planne
 		return nil, err
 	}
 	c.register(t, false)
+	if t.Planned() {
+		return t, nil
+	}
 	if s.Layout.FillDevice && t.Kind() != target.Block {
 		return nil, fault.Usage("FILL_DEVICE", "give the device, or size=", "job %s: fill_device fills block devices; %s is a file, and a run makes none larger than size= says", s.Name, path)
 	}
@@ -333,6 +342,14 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 	if s.Layout.CreateOnly {
 		w.source = noIO{}
 	}
+	if rotates(s, len(w.targets)) && j.choice.Name != catalog.Null {
+		if err := w.rotate(); err != nil {
+			return err
+		}
+		if clone == 0 {
+			j.decide("open files", fmt.Sprintf("%d of %d", w.rotation.limit, len(w.targets)), "openfiles or create_on_open: files are opened and closed in the middle of the run")
+		}
+	}
 	if err := c.pace(j, w, clone); err != nil {
 		return err
 	}
@@ -361,6 +378,9 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 		Uncached: s.Uncached, Atomic: s.Atomic,
 	}
 	j.prioritize(w)
+	if w.rotation != nil {
+		w.config.FixedFiles = engine.Never
+	}
 	return nil
 }
 

@@ -57,8 +57,8 @@ func (c *conductor) describe() {
 	}
 }
 
-// describeTarget makes the report of a target.
-func describeTarget(root device.Root, t *target.Target, scratch bool) report.Target {
+// describeTarget makes the report of a target; sibling is another one on the same disk, nil without.
+func describeTarget(root device.Root, t *target.Target, sibling *report.Target, scratch bool) report.Target {
 	f := t.Facts()
 	r := report.Target{
 		Path: t.Path(), Resolved: t.Resolved(), Kind: string(t.Kind()), Major: t.DevT().Major, Minor: t.DevT().Minor,
@@ -71,6 +71,10 @@ func describeTarget(root device.Root, t *target.Target, scratch bool) report.Tar
 	}
 	for _, q := range f.Queues {
 		r.QueueMap = append(r.QueueMap, report.QueueCPUs{HCTX: q.HCTX, Type: q.Type, Tags: q.Tags, CPUs: q.CPUs})
+	}
+	if sibling != nil {
+		r.Interrupts, r.Health = sibling.Interrupts, sibling.Health
+		return r
 	}
 	for _, i := range device.Interrupts(root, f.Disk) {
 		r.Interrupts = append(r.Interrupts, report.Interrupt{Number: i.Number, Name: i.Name, Allowed: orEmpty(i.Allowed), Effective: orEmpty(i.Effective)})
@@ -98,7 +102,10 @@ func driveHealth(h device.Health) *report.DriveHealth {
 func (c *conductor) readCounters() {
 	c.before = map[blk.DevT]device.Counters{}
 	for _, t := range c.targets {
-		if n, err := device.ReadCounters(c.o.Root, t.DevT()); err == nil && !t.DevT().IsZero() {
+		if _, read := c.before[t.DevT()]; read || t.DevT().IsZero() {
+			continue
+		}
+		if n, err := device.ReadCounters(c.o.Root, t.DevT()); err == nil {
 			c.before[t.DevT()] = n
 		}
 	}
@@ -278,8 +285,13 @@ func (c *conductor) finish(ctx context.Context, startedAt int64) {
 	c.result.ElapsedNS = now - startedAt
 	c.result.Clock.DriftPPM = c.clock.DriftPPM()
 	c.readKernel()
-	for i := range c.result.Targets {
-		c.mismatch(&c.result.Targets[i])
+	judged := map[blk.DevT]bool{}
+	for i := range c.result.Targets { // of the files on one device the first speaks for all
+		r := &c.result.Targets[i]
+		if d := (blk.DevT{Major: r.Major, Minor: r.Minor}); !judged[d] {
+			judged[d] = true
+			c.mismatch(r)
+		}
 	}
 	c.readIdle()
 	if ctx.Err() == nil {
@@ -297,11 +309,16 @@ func (c *conductor) finish(ctx context.Context, startedAt int64) {
 
 // readKernel sets the kernel's own counters since the start beside ours.
 func (c *conductor) readKernel() {
+	read := map[blk.DevT]*report.KernelCounters{}
 	for i := range c.result.Targets {
 		r := &c.result.Targets[i]
 		devT := blk.DevT{Major: r.Major, Minor: r.Minor}
 		before, ok := c.before[devT]
 		if !ok {
+			continue
+		}
+		if k := read[devT]; k != nil {
+			r.Kernel = k
 			continue
 		}
 		after, err := device.ReadCounters(c.o.Root, devT)
@@ -315,6 +332,7 @@ func (c *conductor) readKernel() {
 			TrimIOs: d.DiscardIOs, TrimBytes: d.DiscardBytes, FlushIOs: d.FlushIOs, InQueueMS: d.InQueueMS, IOTicksMS: d.IOTicksMS,
 			WindowNS: c.clock.Now() - c.countedAt,
 		}
+		read[devT] = r.Kernel
 	}
 }
 

@@ -75,7 +75,8 @@ type conductor struct {
 	topo      device.Topology
 	result    *report.Result
 	jobs      []*jobRun
-	targets   []*target.Target        // in the order of result.Targets
+	targets   []*target.Target        // in the order in which they were opened
+	indices   map[targetKey]int       // into result.Targets
 	filled    map[string]bool         // files laid out by this run
 	asked     map[*target.Target]bool // whether they were ever written
 	scratch   *target.Target
@@ -108,6 +109,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	}
 	defer c.closeTargets()
 	c.jobs = arrange(plan.Jobs)
+	c.limitOpenFiles(device.OpenFilesLimit())
 	for _, j := range c.jobs {
 		if err := unsupported(j.spec); err != nil {
 			return nil, err
@@ -176,16 +178,35 @@ func (c *conductor) warn(code, sentence, hint string) {
 // register notes an open target; several opens of the same one are one target of the Result.
 func (c *conductor) register(t *target.Target, scratch bool) {
 	c.targets = append(c.targets, t)
-	if c.targetIndex(t) < 0 {
-		c.result.Targets = append(c.result.Targets, describeTarget(c.o.Root, t, scratch))
+	if c.targetIndex(t) >= 0 {
+		return
 	}
+	var sibling *report.Target // on the same disk: what is known of that need not be asked again
+	if i := len(c.result.Targets) - 1; i >= 0 && c.result.Targets[i].Device == t.Facts().Disk {
+		sibling = &c.result.Targets[i]
+	}
+	c.result.Targets = append(c.result.Targets, describeTarget(c.o.Root, t, sibling, scratch))
+}
+
+// targetKey tells the Result's targets apart.
+type targetKey struct {
+	path, resolved string
+	direct         bool
 }
 
 // targetIndex returns which of the Result's targets t is, or -1.
 func (c *conductor) targetIndex(t *target.Target) int {
-	return slices.IndexFunc(c.result.Targets, func(r report.Target) bool {
-		return r.Path == t.Path() && r.Resolved == t.Resolved() && r.DirectIO == t.Direct()
-	})
+	if c.indices == nil {
+		c.indices = map[targetKey]int{}
+	}
+	for i := len(c.indices); i < len(c.result.Targets); i++ {
+		r := &c.result.Targets[i]
+		c.indices[targetKey{r.Path, r.Resolved, r.DirectIO}] = i
+	}
+	if i, ok := c.indices[targetKey{t.Path(), t.Resolved(), t.Direct()}]; ok {
+		return i
+	}
+	return -1
 }
 
 func (c *conductor) closeTargets() {

@@ -48,17 +48,18 @@ type worker struct {
 	prios   *prioritizing   // which I/Os have a priority of their own; nil when all have the thread\'s
 
 	// What the loop touches once per window or never.
-	box     mailbox
-	timing  timing
-	config  engine.Config
-	job     *jobRun
-	index   int // among the job's clones
-	place   place
-	targets []*target.Target // by pattern.IO.File
-	files   []pattern.File   // the clone's region of each
-	arena   *mem.Arena
-	failure failure
-	outcome outcome
+	box      mailbox
+	timing   timing
+	config   engine.Config
+	job      *jobRun
+	index    int // among the job's clones
+	place    place
+	targets  []*target.Target // by pattern.IO.File
+	files    []pattern.File   // the clone's region of each
+	arena    *mem.Arena
+	rotation *rotation // opens and closes files during the run; nil when all of them stay open
+	failure  failure
+	outcome  outcome
 
 	features   []string // what the kernel gave the queue
 	reapMax    int      // most completions per reap
@@ -260,6 +261,9 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 		return fmt.Errorf("worker %d of job %s: %w", w.index, w.job.spec.Name, err)
 	}
 	w.queue = queue
+	if w.rotation != nil {
+		w.rotation.queue, w.queue = queue, w.rotation
+	}
 	return nil
 }
 

@@ -471,9 +471,8 @@ func bufferOptions() []Option {
 func fileOptions() []Option {
 	return []Option{
 		{
-			Name: "create_on_open", Kind: boolean{}, Group: GroupFiles, Default: "0",
-			Help:   "make a file when it is first opened for I/O",
-			Effect: Ignored, Why: "files are made before the run, so that making them is not measured",
+			Name: "create_on_open", Kind: boolean{set: func(d *draft, v bool) { d.Layout.CreateOnOpen = v }}, Group: GroupFiles, Default: "0",
+			Help: "make a file, empty, when I/O first goes to it; making it is part of the run",
 		},
 		{
 			Name: "create_only", Kind: boolean{set: func(d *draft, v bool) { d.Layout.CreateOnly = v }}, Group: GroupFiles, Default: "0",

@@ -132,9 +132,9 @@ func targetOptions() []Option {
 			Group: GroupTarget, Default: "1", Help: "how many files the job's size is split over",
 		},
 		{
-			Name: "openfiles", Kind: integer{max: maxInt},
-			Group: GroupTarget, Help: "how many of them are open at a time",
-			Effect: Ignored, Why: "all files of a job stay open; opening them again is no part of what is measured",
+			Name: "openfiles", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.OpenFiles = int(v) }},
+			Group: GroupTarget, Help: "how many of them are open at a time: a file is opened when I/O first goes to it, and closed when its work is done; 0: all",
+			Differs: "without it all files are open from before the run to its end, so that opening them is not measured; devices always are",
 		},
 		{
 			Name: "file_service_type", Group: GroupTarget, Default: "roundrobin",

@@ -362,7 +362,9 @@ func (g *general) Next(ios []IO) int {
 		f := &g.files[index]
 		offset, length, op := g.one(f, op)
 		ios[i] = IO{Offset: offset, Length: length, File: uint16(index), Op: op}
-		g.account(f, int64(length))
+		if g.account(f, int64(length)) {
+			ios[i].Flags = LastInFile
+		}
 	}
 	return len(ios)
 }
@@ -481,8 +483,9 @@ func (f *fileState) lastFit(s *sizes, length uint32) int64 {
 	return f.from + (f.to-f.from-int64(length))/int64(s.align)*int64(s.align)
 }
 
-// account counts an I/O of length bytes on f, and moves on to the next zone, file or pass.
-func (g *general) account(f *fileState, length int64) {
+// account counts an I/O of length bytes on f, and moves on to the next zone, file or pass. It says whether
+// the file is done with in this pass.
+func (g *general) account(f *fileState, length int64) bool {
 	if g.left != unlimited {
 		g.left--
 	}
@@ -498,14 +501,15 @@ func (g *general) account(f *fileState, length int64) {
 			g.enter(f, next)
 		}
 	}
-	if len(g.files) == 1 || g.chooser.kind == skewed {
-		return
+	if len(g.files) == 1 || g.chooser.kind == skewed && g.chooser.at == nil {
+		return false
 	}
 	if f.done += length; f.done < f.work {
-		return
+		return false
 	}
 	f.done = 0
-	if g.chooser.finish() {
-		g.chooser.reset(len(g.files))
+	if g.chooser.finish(&g.rng) {
+		g.chooser.reset(len(g.files), &g.rng)
 	}
+	return true
 }

@@ -28,12 +28,17 @@ type IO struct {
 	Length uint32 // bytes
 	File   uint16 // index into Config.Files
 	Op     uint8  // OpRead..OpDatasync
-	Flags  uint8  // AfterPrevious or 0
+	Flags  uint8  // AfterPrevious, LastInFile
 }
 
-// AfterPrevious marks an I/O that covers the bytes of the one before it and has to wait until that one
-// has completed: the write of a trimwrite job.
-const AfterPrevious uint8 = 1
+// The flags of an I/O.
+const (
+	// AfterPrevious marks an I/O that covers the bytes of the one before it and has to wait until that one
+	// has completed: the write of a trimwrite job.
+	AfterPrevious uint8 = 1 << iota
+	// LastInFile marks the I/O after which its file, one of several, is done with in this pass.
+	LastInFile
+)
 
 // Source yields the I/Os of one clone of a job, in order. Next fills ios from the front and returns how
 // many it filled; fewer than len(ios), 0 included, means that the work is done. It does not allocate. A

@@ -40,7 +40,8 @@ func (t *trimWriter) fill(ios []IO) int {
 	for i := trims - 1; i >= 0; i-- {
 		trim := rest[i]
 		write := trim
-		write.Op, write.Flags = OpWrite, AfterPrevious
+		write.Op, write.Flags = OpWrite, trim.Flags|AfterPrevious
+		trim.Flags = 0
 		rest[2*i] = trim
 		if 2*i+1 < len(rest) {
 			rest[2*i+1] = write
