@@ -52,7 +52,9 @@ func (b *readBack) empty() {
 }
 
 // ios is the number of blocks read in full.
-func (b *readBack) ios() uint64 { return b.totals.ops[engine.OpRead].ios + b.win.ops[engine.OpRead].ios }
+func (b *readBack) ios() uint64 {
+	return b.totals.ops[engine.OpRead].ios + b.win.ops[engine.OpRead].ios
+}
 
 // report makes the report of it; nil when nothing was read back.
 func (b *readBack) report() *report.ReadBack {
