@@ -35,9 +35,10 @@ func Merge(workers []Worker, series []Interval) (Stats, error) {
 		sum.LateArrivals += w.LateArrivals
 		sum.Arrivals += w.Arrivals
 	}
-	sum.Depth = mergeBuckets(workers, func(s *Stats) []CountBucket { return s.Depth })
-	sum.SubmitBatch = mergeBuckets(workers, func(s *Stats) []CountBucket { return s.SubmitBatch })
-	sum.ReapBatch = mergeBuckets(workers, func(s *Stats) []CountBucket { return s.ReapBatch })
+	all := collect(workers, func(s *Stats) *Stats { return s })
+	sum.Depth = mergeBuckets(all, func(s *Stats) []CountBucket { return s.Depth })
+	sum.SubmitBatch = mergeBuckets(all, func(s *Stats) []CountBucket { return s.SubmitBatch })
+	sum.ReapBatch = mergeBuckets(all, func(s *Stats) []CountBucket { return s.ReapBatch })
 
 	var err error
 	for d, into := range []**DirStats{&sum.Read, &sum.Write, &sum.Trim} {
@@ -52,8 +53,10 @@ func Merge(workers []Worker, series []Interval) (Stats, error) {
 	if sum.Sync, err = mergeSync(collect(workers, func(s *Stats) *SyncStats { return s.Sync })); err != nil {
 		return Stats{}, fmt.Errorf("merge workers' syncs: %w", err)
 	}
-	sum.Verify = mergeVerify(collect(workers, func(s *Stats) *VerifyStats { return s.Verify }))
-	sum.CPU = mergeCPU(workers, sum.ios())
+	if sum.Verify, err = mergeVerify(collect(workers, func(s *Stats) *VerifyStats { return s.Verify })); err != nil {
+		return Stats{}, fmt.Errorf("merge workers' checks: %w", err)
+	}
+	sum.CPU = mergeCPU(collect(workers, func(s *Stats) *CPU { return &s.CPU }), sum.ios())
 	return sum, nil
 }
 
@@ -166,10 +169,9 @@ func mergeSync(parts []*SyncStats) (*SyncStats, error) {
 	return sum, err
 }
 
-func mergeCPU(workers []Worker, ios int64) CPU {
+func mergeCPU(parts []*CPU, ios int64) CPU {
 	var sum CPU
-	for i := range workers {
-		c := &workers[i].Stats.CPU
+	for _, c := range parts {
 		sum.UserNS += c.UserNS
 		sum.SysNS += c.SysNS
 		sum.VoluntarySwitches += c.VoluntarySwitches
@@ -184,10 +186,10 @@ func mergeCPU(workers []Worker, ios int64) CPU {
 	return sum
 }
 
-func mergeBuckets(workers []Worker, of func(*Stats) []CountBucket) []CountBucket {
+func mergeBuckets[T any](parts []*T, of func(*T) []CountBucket) []CountBucket {
 	counts := map[int]int64{}
-	for i := range workers {
-		for _, b := range of(&workers[i].Stats) {
+	for _, p := range parts {
+		for _, b := range of(p) {
 			counts[b.Value] += b.Count
 		}
 	}

@@ -1,6 +1,9 @@
 package report
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // VerifyStats is what checking the data of a job found. Reading it back is no part of the job's figures.
 type VerifyStats struct {
@@ -8,8 +11,19 @@ type VerifyStats struct {
 	Bytes      int64        `json:"bytes"`
 	Mismatched int64        `json:"mismatched"` // blocks that were not what they should be
 	RuntimeNS  int64        `json:"runtime_ns"` // of reading back after the writes; of a job: the longest of its workers
+	CPU        CPU          `json:"cpu_time"`   // over runtime_ns
+	ReadBack   *ReadBack    `json:"read_back"`  // null when nothing was read only to be checked
 	Faults     []FaultCount `json:"faults"`     // the mismatched blocks by what was wrong
 	Mismatches []Mismatch   `json:"mismatches"` // the first of each worker
+}
+
+// ReadBack is what was read only to be checked, after the writes or between them (verify_backlog). Its runtime is
+// the time that went into it.
+type ReadBack struct {
+	Read        DirStats      `json:"read"`
+	Depth       []CountBucket `json:"depth"` // as those of Stats
+	SubmitBatch []CountBucket `json:"submit_batch"`
+	ReapBatch   []CountBucket `json:"reap_batch"`
 }
 
 // FaultCount counts the blocks with one fault: stale, torn, misdirected, zeroed, corrupted, foreign (of
@@ -42,11 +56,13 @@ func CountFault(counts []FaultCount, fault string, n int64) []FaultCount {
 }
 
 // mergeVerify adds up what workers found.
-func mergeVerify(parts []*VerifyStats) *VerifyStats {
+func mergeVerify(parts []*VerifyStats) (*VerifyStats, error) {
 	if len(parts) == 0 {
-		return nil
+		return nil, nil
 	}
 	sum := &VerifyStats{Faults: []FaultCount{}, Mismatches: []Mismatch{}}
+	var reads []*ReadBack
+	var cpu []*CPU
 	for _, p := range parts {
 		sum.Blocks += p.Blocks
 		sum.Bytes += p.Bytes
@@ -56,6 +72,41 @@ func mergeVerify(parts []*VerifyStats) *VerifyStats {
 			sum.Faults = CountFault(sum.Faults, f.Fault, f.Count)
 		}
 		sum.Mismatches = slices.Concat(sum.Mismatches, p.Mismatches)
+		cpu = append(cpu, &p.CPU)
+		if p.ReadBack != nil {
+			reads = append(reads, p.ReadBack)
+		}
 	}
-	return sum
+	var err error
+	if sum.ReadBack, err = mergeReadBack(reads); err != nil {
+		return nil, fmt.Errorf("what was read back: %w", err)
+	}
+	var ios int64
+	if sum.ReadBack != nil {
+		ios = sum.ReadBack.Read.IOs
+	}
+	sum.CPU = mergeCPU(cpu, ios)
+	return sum, nil
+}
+
+// mergeReadBack adds up what workers read only to check it.
+func mergeReadBack(parts []*ReadBack) (*ReadBack, error) {
+	if len(parts) == 0 {
+		return nil, nil
+	}
+	var dirs []*DirStats
+	for _, p := range parts {
+		dirs = append(dirs, &p.Read)
+	}
+	all, err := mergeDirection(dirs)
+	if err != nil {
+		return nil, err
+	}
+	all.IOPSRate, all.BWRate = RateOf([]float64{all.IOPS}), RateOf([]float64{all.BW})
+	return &ReadBack{
+		Read:        *all,
+		Depth:       mergeBuckets(parts, func(r *ReadBack) []CountBucket { return r.Depth }),
+		SubmitBatch: mergeBuckets(parts, func(r *ReadBack) []CountBucket { return r.SubmitBatch }),
+		ReapBatch:   mergeBuckets(parts, func(r *ReadBack) []CountBucket { return r.ReapBatch }),
+	}, nil
 }

@@ -384,6 +384,7 @@ func TestKeysAreFios(t *testing.T) {
 		"global and group": {"--lat_percentiles=1", "--name=a", "--rw=write", "--numjobs=2", "--group_reporting=1", "--name=b", "--rw=read", "--stonewall=1"},
 		"mixed":            {"--name=a", "--rw=randrw", "--unified_rw_reporting=mixed", "--continue_on_error=all"},
 		"both":             {"--name=a", "--rw=randrw", "--unified_rw_reporting=both", "--slat_percentiles=1", "--ioengine=libaio"},
+		"verify":           {"--name=a", "--rw=write", "--iodepth=4", "--ioengine=libaio", "--verify=crc32c", "--verify_state_save=0"},
 		"reduced":          {"--name=a", "--rw=randread", "--gtod_reduce=1", "--disk_util=0"},
 		"percentiles":      {"--name=a", "--rw=read", "--percentile_list=50:99.99", "--disable_slat=1", "--disable_lat=1", "--ioengine=libaio"},
 		"idle":             {"--idle-prof=percpu", "--name=a", "--rw=randread", "--runtime=200ms", "--time_based=1"},

@@ -34,17 +34,22 @@ func newTotals(j *jobRun, depth int) *totals {
 	}
 	for op := range t.ops {
 		if j.issues(engine.Op(op)) {
-			t.ops[op].clat = hist.NewTotals()
-			if !j.choice.Sync {
-				t.ops[op].slat, t.ops[op].lat = hist.NewTotals(), hist.NewTotals()
-			}
-			if j.paced {
-				t.ops[op].response = hist.NewTotals()
-			}
+			t.ops[op].make(j.choice.Sync, j.paced)
 			t.ops[op].prios = newPrioTotals(j, engine.Op(op))
 		}
 	}
 	return t
+}
+
+// make makes what recorders are added up in.
+func (o *opTotals) make(sync, paced bool) {
+	o.clat = hist.NewTotals()
+	if !sync {
+		o.slat, o.lat = hist.NewTotals(), hist.NewTotals()
+	}
+	if paced {
+		o.response = hist.NewTotals()
+	}
 }
 
 // add adds a window. The ramp's counts only for what the device saw.
@@ -58,22 +63,8 @@ func (t *totals) add(w *window) {
 		return
 	}
 	for op := range w.ops {
-		from, to := &w.ops[op], &t.ops[op]
-		to.ios += from.ios
-		to.bytes += from.bytes
-		to.errors += from.errors
-		to.short += from.short
-		if from.clat != nil {
-			to.clat.Add(from.clat)
-		}
-		if from.slat != nil {
-			to.slat.Add(from.slat)
-			to.lat.Add(from.lat)
-		}
-		if from.response != nil {
-			to.response.Add(from.response)
-		}
-		addPrioWindows(to.prios, from.prios)
+		t.ops[op].add(&w.ops[op])
+		addPrioWindows(t.ops[op].prios, w.ops[op].prios)
 	}
 	if length := w.end - w.start; length >= int64(Interval)*9/10 {
 		for d := range t.iops {
@@ -92,6 +83,23 @@ func (t *totals) add(w *window) {
 	addCounts(t.depth, w.depth)
 	addCounts(t.submits, w.submits)
 	addCounts(t.reaps, w.reaps)
+}
+
+func (o *opTotals) add(from *opWindow) {
+	o.ios += from.ios
+	o.bytes += from.bytes
+	o.errors += from.errors
+	o.short += from.short
+	if from.clat != nil {
+		o.clat.Add(from.clat)
+	}
+	if from.slat != nil {
+		o.slat.Add(from.slat)
+		o.lat.Add(from.lat)
+	}
+	if from.response != nil {
+		o.response.Add(from.response)
+	}
 }
 
 func addCounts(to []int64, from []uint32) {
@@ -236,26 +244,38 @@ func (t *totals) stats(w *worker, startedAt int64) report.Stats {
 		}
 		ios += o.ios
 		st.TotalErrors += int64(o.errors)
-		*[...]**report.DirStats{&st.Read, &st.Write, &st.Trim}[d] = &report.DirStats{
-			IOs: int64(o.ios), Bytes: int64(o.bytes), Issued: int64(o.ios + o.errors), Short: int64(o.short), Errors: int64(o.errors),
-			RuntimeNS: runtime, IOPS: float64(o.ios) * 1e9 / float64(runtime), BW: float64(o.bytes) * 1e9 / float64(runtime),
-			Slat: latency(o.slat), Clat: latency(o.clat), Lat: latency(firstOf(o.lat, o.clat)), Response: latency(o.response),
-			IOPSRate: report.RateOf(t.iops[d]), BWRate: report.RateOf(t.bw[d]), Priorities: w.job.prioStats(o.prios),
-		}
+		dir := o.stats(runtime)
+		dir.IOPSRate, dir.BWRate = report.RateOf(t.iops[d]), report.RateOf(t.bw[d])
+		dir.Priorities = w.job.prioStats(o.prios)
+		*[...]**report.DirStats{&st.Read, &st.Write, &st.Trim}[d] = &dir
 	}
 	st.Sync = t.syncStats()
 	if st.Sync != nil {
 		st.TotalErrors += st.Sync.Errors
 	}
-	u := w.outcome.usage
-	st.CPU = report.CPU{
+	st.CPU = cpuOf(w.outcome.usage, ios)
+	return st
+}
+
+// stats makes the report of one direction, except for the rates of its windows.
+func (o *opTotals) stats(runtimeNS int64) report.DirStats {
+	return report.DirStats{
+		IOs: int64(o.ios), Bytes: int64(o.bytes), Issued: int64(o.ios + o.errors), Short: int64(o.short), Errors: int64(o.errors),
+		RuntimeNS: runtimeNS, IOPS: float64(o.ios) * 1e9 / float64(runtimeNS), BW: float64(o.bytes) * 1e9 / float64(runtimeNS),
+		Slat: latency(o.slat), Clat: latency(o.clat), Lat: latency(firstOf(o.lat, o.clat)), Response: latency(o.response),
+	}
+}
+
+// cpuOf makes the report of what so many I/Os took of the CPU.
+func cpuOf(u cpu.Usage, ios uint64) report.CPU {
+	c := report.CPU{
 		UserNS: u.UserNS, SysNS: u.SysNS, VoluntarySwitches: u.VoluntarySwitches, PreemptionSwitches: u.InvoluntarySwitches,
 		MinorFaults: u.MinorFaults, MajorFaults: u.MajorFaults,
 	}
 	if ios > 0 {
-		st.CPU.UserPerIONS, st.CPU.SysPerIONS = float64(u.UserNS)/float64(ios), float64(u.SysNS)/float64(ios)
+		c.UserPerIONS, c.SysPerIONS = float64(u.UserNS)/float64(ios), float64(u.SysNS)/float64(ios)
 	}
-	return st
+	return c
 }
 
 // syncStats joins fsync and fdatasync; nil when the job does neither.

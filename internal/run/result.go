@@ -136,6 +136,7 @@ func (c *conductor) reportJob(j *jobRun, startedAt int64) {
 			exit = code
 		}
 		if w.verify != nil && !w.lost {
+			w.verify.counts.ReadBack = w.verify.back.report()
 			r.Verify = &w.verify.counts
 		}
 		out.Workers = append(out.Workers, r)
@@ -353,8 +354,8 @@ func (c *conductor) mismatch(r *report.Target) {
 				t := j.totals[i]
 				ours[dir] += float64(t.ops[dir].bytes + t.rampBytes[dir])
 			}
-			if w.verify != nil && !w.lost {
-				ours[workloads.Read] += float64(w.verify.readBytes)
+			if w.verify != nil && w.verify.counts.ReadBack != nil {
+				ours[workloads.Read] += float64(w.verify.counts.ReadBack.Read.Bytes)
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/catalog"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/content"
@@ -60,7 +61,7 @@ type verifying struct {
 	dumpTo  string
 
 	counts     report.VerifyStats
-	readBytes  int64 // of the blocks that were read to be checked, and only for that
+	back       readBack
 	writesDone sync.Once
 }
 
@@ -124,7 +125,7 @@ func (c *conductor) verify(j *jobRun) error {
 	}
 	k.writing.Add(len(j.workers))
 	for _, w := range j.workers {
-		v := &verifying{checking: k, reads: s.Verify.Only, dumpTo: c.o.DumpDir, waiting: make([]pattern.IO, 0, j.depth)}
+		v := &verifying{checking: k, reads: s.Verify.Only, dumpTo: c.o.DumpDir, waiting: make([]pattern.IO, 0, j.depth), back: newReadBack(j.depth, j.choice.Sync)}
 		var err error
 		if v.verifier, err = content.NewVerifier(&k.spec, k.pattern, int(k.block), w.index, k.seed); err != nil {
 			return fmt.Errorf("job %s: %w", s.Name, err)
@@ -381,10 +382,11 @@ func (v *verifying) readAll(w *worker) error {
 // readBack reads what next names, at the job's depth, and checks it. It is no part of what is measured.
 // held says that next acquires blocks.
 func (v *verifying) readBack(w *worker, next func() (span, bool), held bool) error {
-	inFlight, ready, more := 0, 0, true
+	defer v.back.begin(w)()
+	inFlight, more := 0, true
 	var failed error
 	for {
-		for more && ready < len(w.reqs) && len(w.free) > 0 && !v.endsEarly(w) && failed == nil {
+		for more && w.held < len(w.reqs) && len(w.free) > 0 && !v.endsEarly(w) && failed == nil {
 			s, ok := next()
 			if !ok {
 				more = false
@@ -393,40 +395,44 @@ func (v *verifying) readBack(w *worker, next func() (span, bool), held bool) err
 			slot := w.free[len(w.free)-1]
 			w.free = w.free[:len(w.free)-1]
 			req := engine.Request{Offset: s.offset, Length: s.length, File: s.file, Slot: slot, Op: engine.OpRead}
-			w.slots[slot].req, w.reqs[ready] = req, req
-			ready++
+			w.slots[slot].req, w.reqs[w.held] = req, req
+			w.held++
 		}
-		if ready > 0 {
-			taken, err := w.queue.Submit(w.reqs[:ready])
-			if err != nil {
+		if ready := w.held; ready > 0 {
+			if err := w.submit(ready); err != nil {
 				return err
 			}
-			inFlight += taken
-			ready = copy(w.reqs, w.reqs[taken:ready])
+			inFlight += ready - w.held
 		}
-		if inFlight == 0 && ready == 0 {
+		if inFlight == 0 && w.held == 0 {
 			return failed
 		}
 		got, err := w.queue.Reap(w.done, 1, -1)
+		complete := w.clock.Now()
 		if err != nil {
 			return err
 		}
+		w.win.reaps[got]++
 		for i := range w.done[:got] {
 			inFlight--
 			slot, result := w.done[i].Slot, w.done[i].Result
 			req := &w.slots[slot].req
 			if done := uint32(max(result, 0)); done > 0 && done < req.Length {
 				req.Offset, req.Skip, req.Length = req.Offset+int64(done), req.Skip+done, req.Length-done
-				w.reqs[ready] = *req
-				ready++
+				w.win.ops[engine.OpRead].short++
+				w.reqs[w.held] = *req
+				w.held++
 				continue
 			}
 			at := span{req.Offset - int64(req.Skip), req.Length + req.Skip, req.File}
 			if result == int32(req.Length) {
-				v.readBytes += int64(at.length)
+				v.back.record(&w.slots[slot], complete, at.length)
 				v.check(w, w.config.Buffer(slot)[:at.length], at)
-			} else if failed == nil {
-				failed = w.readFailed(req, result)
+			} else {
+				w.win.ops[engine.OpRead].errors++
+				if failed == nil {
+					failed = w.readFailed(req, result)
+				}
 			}
 			if held {
 				v.regions[at.file].ledger.Release(at.offset, at.length)
@@ -473,6 +479,7 @@ func (v *verifying) readPhase(w *worker) error {
 	v.writing.Wait()
 	w.reading.Store(true)
 	start := w.clock.Now()
+	before, _ := cpu.ThreadUsage()
 	for _, t := range w.targets {
 		if err := t.DropCache(); err != nil {
 			return err
@@ -480,6 +487,9 @@ func (v *verifying) readPhase(w *worker) error {
 	}
 	err := v.readAll(w)
 	v.counts.RuntimeNS = w.clock.Now() - start
+	if after, e := cpu.ThreadUsage(); e == nil {
+		v.counts.CPU = cpuOf(after.Sub(before), v.back.ios())
+	}
 	return err
 }
 

@@ -114,6 +114,13 @@ func TestVerifyRaisesNoFalseAlarm(t *testing.T) {
 				if w := r.Jobs[0].Write; c.rw.Does(workloads.Write) && w.IOs == 0 || v.RuntimeNS == 0 {
 					t.Errorf("writes %+v, read back in %d ns", w, v.RuntimeNS)
 				}
+				b := v.ReadBack
+				if b == nil || b.Read.IOs == 0 || b.Read.Clat.N != b.Read.IOs || (b.Read.Slat == nil) != (engine == "psync") || b.Read.RuntimeNS == 0 {
+					t.Fatalf("read back: %+v", b)
+				}
+				if !c.rw.Does(workloads.Read) && b.Read.Bytes != v.Bytes {
+					t.Errorf("%d bytes were read back, and %d checked", b.Read.Bytes, v.Bytes)
+				}
 			})
 		}
 	}

@@ -35,17 +35,22 @@ func newWindow(j *jobRun, depth int) *window {
 	w := &window{depth: make([]uint32, depth+1), submits: make([]uint32, depth+1), reaps: make([]uint32, depth+1)}
 	for op := range w.ops {
 		if j.issues(engine.Op(op)) {
-			w.ops[op].clat = hist.NewRecorder()
-			if !j.choice.Sync {
-				w.ops[op].slat, w.ops[op].lat = hist.NewRecorder(), hist.NewRecorder()
-			}
-			if j.paced {
-				w.ops[op].response = hist.NewRecorder()
-			}
+			w.ops[op].make(j.choice.Sync, j.paced)
 			w.ops[op].prios = newPrioWindows(j, engine.Op(op))
 		}
 	}
 	return w
+}
+
+// make makes what latencies are recorded in.
+func (o *opWindow) make(sync, paced bool) {
+	o.clat = hist.NewRecorder()
+	if !sync {
+		o.slat, o.lat = hist.NewRecorder(), hist.NewRecorder()
+	}
+	if paced {
+		o.response = hist.NewRecorder()
+	}
 }
 
 func (w *window) reset() {

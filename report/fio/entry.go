@@ -67,6 +67,16 @@ func (d *direction) add(o *direction) {
 	d.iops.add(&o.iops)
 }
 
+// then adds what one worker did after d: runtimes add up, too. The first samples of rates stay the only ones.
+func (d *direction) then(o *direction) {
+	runtimeMS, bw, iops := d.runtimeMS+o.runtimeMS, d.bw, d.iops
+	d.add(o)
+	d.runtimeMS = runtimeMS
+	if bw.n > 0 {
+		d.bw, d.iops = bw, iops
+	}
+}
+
 // syncs is an entry's fsync and fdatasync calls.
 type syncs struct {
 	n   int64
@@ -203,15 +213,25 @@ func (e *entry) add(j *report.Job, s *report.Stats, o *Options, hide hidden) err
 		}
 	}
 	for d := range workloads.Direction(workloads.Directions) {
-		stats := s.Dir(d)
-		if stats == nil {
-			continue
+		var parts []*report.DirStats
+		if stats := s.Dir(d); stats != nil {
+			parts = append(parts, stats)
 		}
-		dir, err := e.direction(stats, o, hide)
-		if err != nil {
-			return fmt.Errorf("%s: %w", d, err)
+		if d == workloads.Read && s.Verify != nil && s.Verify.ReadBack != nil {
+			parts = append(parts, &s.Verify.ReadBack.Read)
 		}
-		e.dirs[d].add(dir)
+		var dir direction
+		for _, part := range parts {
+			next, err := e.direction(part, o, hide)
+			if err != nil {
+				return fmt.Errorf("%s: %w", d, err)
+			}
+			dir.then(next)
+		}
+		e.dirs[d].add(&dir)
+	}
+	if v := s.Verify; v != nil {
+		e.addVerify(v)
 	}
 	if s.Sync != nil {
 		lat, err := latencyOf(s.Sync.Lat, true, nil)
@@ -221,16 +241,31 @@ func (e *entry) add(j *report.Job, s *report.Stats, o *Options, hide hidden) err
 		e.sync.n += s.Sync.IOs
 		e.sync.lat.add(&lat)
 	}
-	e.runtimeMS += s.RuntimeNS / 1e6
-	e.userMS += float64(s.CPU.UserNS) / 1e6
-	e.sysMS += float64(s.CPU.SysNS) / 1e6
-	e.switches += s.CPU.VoluntarySwitches + s.CPU.PreemptionSwitches
-	e.major += s.CPU.MajorFaults
-	e.minor += s.CPU.MinorFaults
+	e.addTime(s.RuntimeNS, &s.CPU)
 	e.depth.add(s.Depth, depthClass)
 	e.submit.add(s.SubmitBatch, batchClass)
 	e.complete.add(s.ReapBatch, batchClass)
 	return nil
+}
+
+// addTime adds a time and what it took of the CPU.
+func (e *entry) addTime(ns int64, cpu *report.CPU) {
+	e.runtimeMS += ns / 1e6
+	e.userMS += float64(cpu.UserNS) / 1e6
+	e.sysMS += float64(cpu.SysNS) / 1e6
+	e.switches += cpu.VoluntarySwitches + cpu.PreemptionSwitches
+	e.major += cpu.MajorFaults
+	e.minor += cpu.MinorFaults
+}
+
+// addVerify adds what the check took: to fio, blocks that are read back are reads like others.
+func (e *entry) addVerify(v *report.VerifyStats) {
+	e.addTime(v.RuntimeNS, &v.CPU)
+	if b := v.ReadBack; b != nil {
+		e.depth.add(b.Depth, depthClass)
+		e.submit.add(b.SubmitBatch, batchClass)
+		e.complete.add(b.ReapBatch, batchClass)
+	}
 }
 
 // addRates adds the job's rates where its workers have none of their own.

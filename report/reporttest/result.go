@@ -261,6 +261,18 @@ func worker(index, cpu, hctx int, seed int64, dirs [3]direction, sync *report.Sy
 			}},
 		}
 	}
+	if dirs[workloads.Read].ios == 0 {
+		const blocks = 4_093
+		counted := []report.CountBucket{{Value: 1, Count: blocks}}
+		w.Verify = &report.VerifyStats{
+			Blocks: blocks, Bytes: blocks << 12, RuntimeNS: 183_000_000, Faults: []report.FaultCount{}, Mismatches: []report.Mismatch{},
+			CPU: report.CPU{UserNS: 11_000_000, SysNS: 23_000_000, VoluntarySwitches: 31, MinorFaults: 5},
+			ReadBack: &report.ReadBack{
+				Read:  *direction{ios: blocks, blockBytes: 4096, clatNS: 41_000, spread: 0.2}.run(rng, 183_000_000),
+				Depth: counted, SubmitBatch: counted, ReapBatch: counted,
+			},
+		}
+	}
 	w.Stats.CPU = report.CPU{
 		UserNS: 310_000_000 + int64(index), SysNS: 1_940_000_000 + int64(index), VoluntarySwitches: 80_211 + int64(index),
 		PreemptionSwitches: 97 + int64(index), MinorFaults: 14 + int64(index), MajorFaults: 1,
