@@ -54,7 +54,7 @@ func testClaims(t *testing.T, r *DeviceRunner, env Environment, ids ...string) *
 			t.Errorf("claim %s: verdict %q: %s %v", rec.ID, rec.Verdict, rec.Why, rec.Codes)
 		}
 		for _, k := range rec.Skipped {
-			if !strings.HasPrefix(k.Codes[0], string(NeedCores)) {
+			if k.Codes[0] != string(NeedNullBlk) && !strings.HasPrefix(k.Codes[0], string(NeedCores)) {
 				t.Errorf("claim %s, arm %s: %v", rec.ID, k.Name, k)
 			}
 		}
@@ -88,5 +88,39 @@ func TestClaimsOnNullBlk(t *testing.T) {
 	}
 	if left := nullBlkTraces(t, state); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestClaimsOnNVMe runs the claims that a drive with several queues and poll queues can decide, and leaves its
+// settings as they were; what only null_blk can decide says so.
+func TestClaimsOnNVMe(t *testing.T) {
+	testlab.Require(t, "root", "nvme")
+	s, err := Named("/dev/nvme0n1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := environment(t, s)
+	if d := env.Device; d.Platform != NVMe || d.HardwareQueues != len(env.CPUs) || d.PollQueues != 2 || d.MayDestroy {
+		t.Errorf("the device is %+v", d)
+	}
+	before := queueSettings(t, s.Name())
+	r := &DeviceRunner{Subject: s, CPUs: env.CPUs, Env: os.Getenv, StateDir: t.TempDir()}
+	testClaims(t, r, env, "1", "5", "8", "9")
+	if after := queueSettings(t, s.Name()); after != before {
+		t.Errorf("settings before:\n%safter:\n%s", before, after)
+	}
+	selected, err := Select([]string{"6"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := Run(context.Background(), env, selected, Runners{Device: r}, Options{Profile: instant(), Seed: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec := doc.Records[0]; rec.Verdict != CannotTest || !slices.Equal(rec.Codes, []string{string(NeedNullBlk)}) || !strings.Contains(rec.Remedies[0], "--null-blk") {
+		t.Errorf("claim 6 on NVMe: %s %v %v", rec.Verdict, rec.Codes, rec.Remedies)
+	}
+	if left, err := os.ReadDir(r.StateDir); err != nil || len(left) > 0 {
+		t.Errorf("left in the journal: %v %v", left, err)
 	}
 }

@@ -37,27 +37,37 @@ func load(t *testing.T, dir string) *Driver {
 	return d
 }
 
-func queueTypes(f device.Facts) string {
-	var types []string
+// queueMap writes the queues with the CPUs that feed them.
+func queueMap(f device.Facts) string {
+	var queues []string
 	for _, q := range f.Queues {
-		types = append(types, q.Type)
+		queues = append(queues, q.Type+" "+device.FormatCPUList(q.CPUs))
 	}
-	return strings.Join(types, " ")
+	return strings.Join(queues, "; ")
 }
 
-func TestDevicesAreAsAskedFor(t *testing.T) {
+func TestNullBlkIsAsAskedFor(t *testing.T) {
 	d := load(t, t.TempDir())
+	cpus, err := onlineCPUs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := fmt.Sprintf("0-%d", cpus-1)
+	var own []string
+	for cpu := range cpus {
+		own = append(own, fmt.Sprintf("default %d", cpu))
+	}
 	for name, c := range map[string]struct {
 		attributes map[string]string
 		queues     string
 		tags       int
 		logical    int
 	}{
-		"the driver's defaults": {nil, "default poll", 64, 512},
-		"a queue for each CPU":  {map[string]string{"submit_queues": "max", "poll_queues": "0"}, strings.TrimSpace(strings.Repeat("default ", cpus(t))), 64, 512},
+		"the driver's defaults": {nil, "default " + all + "; poll " + all, 64, 512},
+		"a queue for each CPU":  {map[string]string{"submit_queues": "max", "poll_queues": "0"}, strings.Join(own, "; "), 64, 512},
 		"slow, deep and with large blocks": {
 			map[string]string{"submit_queues": "1", "poll_queues": "1", "irqmode": "2", "hw_queue_depth": "128", "blocksize": "4096", "completion_nsec": "100000"},
-			"default poll", 128, 4096,
+			"default " + all + "; poll " + all, 128, 4096,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -69,7 +79,7 @@ func TestDevicesAreAsAskedFor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := queueTypes(facts); got != c.queues || facts.Kind != device.KindNull || facts.Tags != c.tags || facts.LogicalBytes != c.logical {
+			if got := queueMap(facts); got != c.queues || facts.Kind != device.KindNull || facts.Tags != c.tags || facts.LogicalBytes != c.logical {
 				t.Errorf("%s is %s with queues %q, %d tags, blocks of %d", dev.Name, facts.Kind, got, facts.Tags, facts.LogicalBytes)
 			}
 			if _, err := os.Stat(dev.Path()); err != nil {
@@ -85,17 +95,8 @@ func TestDevicesAreAsAskedFor(t *testing.T) {
 	}
 }
 
-func cpus(t *testing.T) int {
-	t.Helper()
-	n, err := onlineCPUs()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // What the kernel refuses is told by name, and no device stays.
-func TestUnknownAttributesAreRefused(t *testing.T) {
+func TestNullBlkRefusesUnknownAttributes(t *testing.T) {
 	d := load(t, t.TempDir())
 	for _, a := range []map[string]string{{"wings": "2"}, {"irqmode": "9999999999999"}} {
 		dev, err := d.Create(a)
@@ -107,7 +108,7 @@ func TestUnknownAttributesAreRefused(t *testing.T) {
 
 // A killed process leaves its device, the module and their journal; all are removed after it, and what a living
 // process has is not.
-func TestRemoveOrphans(t *testing.T) {
+func TestNullBlkOrphansAreRemoved(t *testing.T) {
 	if dir := os.Getenv("NULLBLK_TEST_STATE"); dir != "" { // the process to be killed
 		d, err := Load(dir)
 		if err != nil {
@@ -123,7 +124,7 @@ func TestRemoveOrphans(t *testing.T) {
 	}
 	testlab.Require(t, "root", "null_blk")
 	dir := t.TempDir()
-	dead := exec.Command(os.Args[0], "-test.run=^TestRemoveOrphans$")
+	dead := exec.Command(os.Args[0], "-test.run=^TestNullBlkOrphansAreRemoved$")
 	dead.Env = append(os.Environ(), "NULLBLK_TEST_STATE="+dir)
 	dead.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if _, err := dead.StdinPipe(); err != nil {
