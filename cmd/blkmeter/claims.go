@@ -31,6 +31,7 @@ type claimsOptions struct {
 	json    bool
 	output  string
 	destroy string
+	nullBlk bool
 }
 
 func newClaimsCommand(a *app) *cobra.Command {
@@ -62,6 +63,11 @@ file in memory as root, a scratch file else. A DEVICE is only read, unless
 --destroy names it. Its scheduler and the like are changed for the arms that
 are about them, and restored; blkmeter restore does that after a crash.
 
+With --null-blk they are tested on null_blk devices, which store nothing and cost
+no time of their own: the way to see the block layer alone. They are made with
+the queues and the manner of completion that each arm asks for, and removed after
+it; so is the module, if it had to be loaded. blkmeter clean does that after a crash.
+
 Profiles: ci (0.35 s arms, up to 10 blocks, smallest effect 10 %), bench (5 s
 arms, up to 20 blocks), full (5 s arms, 20 blocks). All look at fixed numbers
 of blocks only, early looks with wider intervals.
@@ -71,7 +77,8 @@ refused; 7 the system lacks something; 130 interrupted, the verdicts so far
 were written.`,
 		Example: `  blkmeter claims run 21 23 24a
   blkmeter claims run --budget=5m --output=claims.json
-  blkmeter claims run 2 16 /dev/nvme0n1 --profile=bench`,
+  blkmeter claims run 2 16 /dev/nvme0n1 --profile=bench
+  blkmeter claims run 1 5 6 8 9 --null-blk`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runClaims(cmd.Context(), a, o, args) },
 	}
 	f := cmd.Flags()
@@ -81,6 +88,7 @@ were written.`,
 	f.BoolVar(&o.json, "json", false, "write the document, blkmeter.claims/1, and no text")
 	f.StringVarP(&o.output, "output", "o", "", "write the document to this file as well")
 	f.StringVar(&o.destroy, "destroy", "", "name of the DEVICE, if what is on it may be lost")
+	f.BoolVar(&o.nullBlk, "null-blk", false, "test on null_blk devices made for it, loading the module if need be")
 	return cmd
 }
 
@@ -114,6 +122,9 @@ func runClaims(ctx context.Context, a *app, o claimsOptions, args []string) erro
 	if err != nil {
 		return fault.Usage("UNKNOWN_CLAIM", "blkmeter claims lists them", "%v", err)
 	}
+	if o.nullBlk && path != "" {
+		return fault.Usage("TWO_DEVICES", "leave one of them out", "--null-blk makes the device, and %s is another", path)
+	}
 	profile, ok := claims.ProfileNamed(o.profile)
 	if !ok {
 		return fault.Usage("UNKNOWN_PROFILE", "the profiles are ci, bench and full", "no profile is called %q", o.profile)
@@ -132,7 +143,7 @@ func runClaims(ctx context.Context, a *app, o claimsOptions, args []string) erro
 	var subject *claims.Subject
 	if path != "" || slices.ContainsFunc(selected, func(c claims.Claim) bool { return c.NeedsDevice() }) {
 		status.say("making ready what the claims are tested on")
-		if subject, err = claimsSubject(ctx, a, path); err != nil {
+		if subject, err = claimsSubject(ctx, a, o, path); err != nil {
 			status.clear()
 			return err
 		}
@@ -169,7 +180,10 @@ func runClaims(ctx context.Context, a *app, o claimsOptions, args []string) erro
 }
 
 // claimsSubject opens what the user named, or makes something of our own.
-func claimsSubject(ctx context.Context, a *app, path string) (*claims.Subject, error) {
+func claimsSubject(ctx context.Context, a *app, o claimsOptions, path string) (*claims.Subject, error) {
+	if o.nullBlk {
+		return claims.OwnNullBlk(journal.Dir(a.env))
+	}
 	if path != "" {
 		return claims.Named(path)
 	}

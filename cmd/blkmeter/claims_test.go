@@ -153,3 +153,60 @@ func TestDevicesOfClaims(t *testing.T) {
 		}
 	}
 }
+
+// nullBlks lists the null_blk devices and the module of that name.
+func nullBlks(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, pattern := range []string{"/dev/nullb*", "/sys/module/null_blk"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, found...)
+	}
+	return all
+}
+
+// However claims on null_blk are ended, the device and the module go: by themselves after a signal that can be
+// caught, else with blkmeter clean.
+func TestNullBlkGoes(t *testing.T) {
+	testlab.Require(t, "root", "null_blk")
+	for signal, exit := range map[syscall.Signal]int{syscall.SIGINT: fault.ExitInterrupted, syscall.SIGKILL: -1} {
+		t.Run(signal.String(), func(t *testing.T) {
+			env := []string{"XDG_STATE_HOME=" + t.TempDir()}
+			p := start(t, env, "claims", "run", "9", "--null-blk", "--profile=full")
+			// Its own device, and that of an arm.
+			if !testlab.Eventually(30*time.Second, func() bool { return len(nullBlks(t)) == 3 }) {
+				t.Fatalf("it has %v; stderr: %s", nullBlks(t), &p.stderr)
+			}
+			if err := p.Process.Signal(signal); err != nil {
+				t.Fatal(err)
+			}
+			if got := p.end(t); got != exit {
+				t.Errorf("exit code %d, want %d; stderr: %s", got, exit, &p.stderr)
+			}
+			if signal == syscall.SIGINT {
+				if left := nullBlks(t); len(left) > 0 {
+					t.Errorf("left behind: %v", left)
+				}
+				return
+			}
+			if left := nullBlks(t); len(left) != 3 {
+				t.Errorf("after SIGKILL there are %v", left)
+			}
+			for _, want := range []string{"removed null_blk device", "nothing was left behind"} {
+				c := start(t, env, "clean")
+				if got := c.end(t); got != 0 || !strings.Contains(c.stdout.String(), want) {
+					t.Errorf("clean: exit code %d, %s%s", got, &c.stdout, &c.stderr)
+				}
+			}
+			if left := nullBlks(t); len(left) > 0 {
+				t.Errorf("left behind after clean: %v", left)
+			}
+		})
+	}
+	if exit, _, errs := cli(t, "claims", "run", "9", "--null-blk", "/dev/loop0"); exit != fault.ExitUsage || !strings.Contains(errs, "TWO_DEVICES") {
+		t.Errorf("with a device: exit code %d, %s", exit, errs)
+	}
+}

@@ -128,7 +128,7 @@ func (q *Queue) setup(c *engine.Config) error {
 		o.Flags = flags
 		ring, err := uring.New(o)
 		if errors.Is(err, syscall.EINVAL) && i < len(try)-1 {
-			q.features = append(q.features, "io_uring: this kernel refuses "+name)
+			q.features = append(q.features, "io_uring: this kernel refuses "+strings.ReplaceAll(name, ", ", "+"))
 			continue
 		}
 		if err != nil {

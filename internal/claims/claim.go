@@ -83,15 +83,15 @@ func (n Need) Remedy() string {
 	case NeedCores:
 		return fmt.Sprintf("run on a machine with %d physical cores or more", n.N)
 	case NeedHCTX:
-		return fmt.Sprintf("name a device with %d hardware queues or more, such as an NVMe drive", n.N)
+		return fmt.Sprintf("use --null-blk, or name a device with %d hardware queues or more, such as an NVMe drive", n.N)
 	case NeedPollQ:
-		return "give the driver poll queues: nvme.poll_queues=1 or null_blk's poll_queues"
+		return "use --null-blk, or give the driver poll queues, as in nvme.poll_queues=1"
 	case NeedSched:
 		return fmt.Sprintf("load the scheduler (modprobe %s), or take a kernel that has it", schedulerModule(n.What))
 	case NeedNUMA:
 		return "run on a machine with two NUMA nodes"
 	case NeedNullBlk:
-		return "load null_blk and configfs: modprobe null_blk nr_devices=0"
+		return "use --null-blk: it takes root and a kernel with the module null_blk"
 	case NeedNVMe:
 		return "name an NVMe namespace"
 	case NeedRoot:
@@ -188,7 +188,7 @@ type Arm struct {
 	Job     *workloads.Job    // the I/O; NumJobs, Runtime and RampTime are set by the scheduler
 	Beside  *workloads.Job    // I/O that disturbs Job meanwhile, from a thread of its own
 	Queue   map[string]string // settings of /sys/block/X/queue to make before and undo after
-	NullBlk map[string]string // attributes of the null_blk to use instead of the device, where the platform is null_blk
+	NullBlk map[string]string // attributes of a null_blk device made for the arm, where the platform is null_blk
 	Place   Place
 	Explain bool  // a traced pass: its counts are used, its speed never is
 	Pace    *Pace // arrivals at a share of what other arms can do

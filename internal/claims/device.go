@@ -39,9 +39,24 @@ func (e *lackError) Unwrap() error { return e.err }
 // Is makes every lack one of what engines call not supported.
 func (e *lackError) Is(target error) bool { return target == engine.ErrUnsupported }
 
-// RunArm runs one arm with I/O. Settings of the device that it needs are made before and undone after,
-// whatever happens.
+// RunArm runs one arm with I/O. What it needs, a null_blk of its own or other settings of the device, is made
+// before and undone after, whatever happens.
 func (r *DeviceRunner) RunArm(ctx context.Context, a Arm) (s Sample, err error) {
+	if len(a.NullBlk) == 0 || r.Subject.driver == nil {
+		return r.runArm(ctx, a)
+	}
+	own, err := nullBlk(r.Subject.driver, a.NullBlk)
+	if err != nil {
+		return Sample{}, lacking(err)
+	}
+	defer func() { err = errors.Join(err, own.Close()) }()
+	there := *r
+	there.Subject = own
+	return there.runArm(ctx, a)
+}
+
+// runArm runs one arm on the subject.
+func (r *DeviceRunner) runArm(ctx context.Context, a Arm) (s Sample, err error) {
 	plan, err := r.plan(a)
 	if err != nil {
 		return Sample{}, err
@@ -78,10 +93,10 @@ func (r *DeviceRunner) RunArm(ctx context.Context, a Arm) (s Sample, err error) 
 
 // plan makes the jobs of an arm.
 func (r *DeviceRunner) plan(a Arm) (*workloads.Plan, error) {
-	if len(a.NullBlk) > 0 && r.Subject.Facts.Kind == device.KindNull {
+	if len(a.NullBlk) > 0 && r.Subject.Facts.Kind == device.KindNull && r.Subject.null == nil {
 		return nil, &lackError{
-			need: Need{Code: Unsupported}, remedy: fmt.Sprintf("make a null_blk with %s and name it for the claims that need no more", settingsText(a.NullBlk)),
-			err: fmt.Errorf("this arm needs a null_blk with attributes of its own, and blkmeter does not make one yet"),
+			need: Need{Code: NeedNullBlk}, remedy: "use --null-blk instead of naming a null_blk device",
+			err: fmt.Errorf("this arm needs a null_blk with %s", settingsText(a.NullBlk)),
 		}
 	}
 	job := *a.Job
@@ -154,6 +169,7 @@ func lacking(err error) error {
 	f := fault.Of(err)
 	code, known := map[string]Code{
 		"NO_POLL_QUEUE":      NeedPollQ,
+		"NO_NULL_BLK":        NeedNullBlk,
 		"NUMA_UNKNOWN":       NeedNUMA,
 		"NUMA_NONE":          NeedNUMA,
 		"SET_PERMISSION":     NeedRoot,
@@ -161,6 +177,7 @@ func lacking(err error) error {
 		"ENGINE_UNAVAILABLE": Unsupported,
 		"BAD_SETTING":        Unsupported,
 		"JOURNAL":            Unsupported,
+		"NULL_BLK_ATTRIBUTE": Unsupported,
 		"UNSUPPORTED":        Unsupported,
 		"IO_UNSUPPORTED":     Unsupported,
 		"NO_DIRECT_IO":       Unsupported,

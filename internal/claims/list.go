@@ -66,6 +66,11 @@ journal first, and restored. Without a device, root gets a loop device over a na
 users a scratch file, both gone when the claims end, however they end. What such a device can decide is told
 with each claim.
 
+Some claims are about the block layer itself, and want a device that costs nothing. ` + "`--null-blk`" + ` makes null_blk
+devices, each with the queues and the manner of completion that its arm asks for. That takes root and the module,
+which is loaded if it is not there; device and module are gone in the end, and ` + "`blkmeter clean`" + ` removes them after
+a crash.
+
 ## The four verdicts
 
 | verdict | means |

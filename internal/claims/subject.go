@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+	"github.com/blkmeter/blkmeter/internal/nullblk"
 )
 
 // Subject is what arms do their I/O on.
@@ -21,6 +23,8 @@ type Subject struct {
 	isDevice bool           // and not a file on one
 	file     *target.Target // the scratch file, or the file under the loop device
 	loop     *blk.Loop
+	driver   *nullblk.Driver // of null_blk devices, of which arms may have their own
+	null     *nullblk.Device
 }
 
 // ownBytes is the size of a subject of our own: more than the caches of most CPUs, and soon written.
@@ -57,6 +61,36 @@ func OwnLoop(ctx context.Context, env func(string) string) (*Subject, error) {
 	return s, nil
 }
 
+// OwnNullBlk makes a null_blk device with a hardware queue for each CPU, loading the module if need be. Arms that
+// ask for another get one of their own. stateDir is that of the journal.
+func OwnNullBlk(stateDir string) (*Subject, error) {
+	driver, err := nullblk.Load(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := nullBlk(driver, nil)
+	if err != nil {
+		return nil, errors.Join(err, driver.Unload())
+	}
+	s.driver = driver
+	return s, nil
+}
+
+// nullBlk makes a null_blk device with a hardware queue for each CPU, unless the attributes say otherwise.
+func nullBlk(driver *nullblk.Driver, attributes map[string]string) (*Subject, error) {
+	all := map[string]string{"submit_queues": "max"}
+	maps.Copy(all, attributes)
+	dev, err := driver.Create(all)
+	if err != nil {
+		return nil, err
+	}
+	s := &Subject{Path: dev.Path(), Target: dev.Name, Own: true, isDevice: true, null: dev}
+	if s.Facts, err = device.DescribeName("", dev.Name); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
 // OwnFile makes a scratch file, for users who may not have a loop device.
 func OwnFile(ctx context.Context, env func(string) string) (*Subject, error) {
 	file, err := scratch(ctx, env)
@@ -82,6 +116,12 @@ func (s *Subject) Close() error {
 	}
 	if s.file != nil {
 		errs = append(errs, s.file.Close())
+	}
+	if s.null != nil {
+		errs = append(errs, s.null.Remove())
+	}
+	if s.driver != nil {
+		errs = append(errs, s.driver.Unload())
 	}
 	return errors.Join(errs...)
 }
@@ -114,6 +154,9 @@ func (s *Subject) Describe(cpus int) string {
 	}
 	if s.loop != nil {
 		text = "own, in memory, " + text
+	}
+	if s.null != nil {
+		text = "own, " + text
 	}
 	return text
 }

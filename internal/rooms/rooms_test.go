@@ -43,6 +43,7 @@ var floors = map[string]int{
 	"report":    2,
 
 	"internal/device":  1,
+	"internal/nullblk": 1,
 	"internal/testlab": 1,
 
 	"internal/kernel":  0,
@@ -66,6 +67,8 @@ var neighbours = map[string]map[string]string{
 	"report/fiolog":     {"workloads": "what is logged is an option of the job", "report/fio": "histogram logs have fio's bins"},
 	"report/text":       {"workloads": "directions and their names"},
 	"report/reporttest": {"workloads": "a sample Result needs a sample job"},
+
+	"internal/nullblk": {"internal/device": "the name and number of a device that was made"},
 
 	"internal/run": {
 		"internal/explain": "the conductor runs the explain pass",

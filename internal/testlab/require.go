@@ -21,8 +21,9 @@ const RequireEnv = "BLKMETER_REQUIRE"
 
 // Require skips the test, with the reason, unless the machine has all of needs: "root", "loop" (loop
 // devices that this process may attach), "fuse", "zram", "mount" (mounting file systems), "quiet" (a machine
-// that does nothing else, which only the environment can promise), or the name of a
-// program. It fails the test instead when RequireEnv names the missing need.
+// that does nothing else, which only the environment can promise), "null_blk" (devices of that driver, whose module
+// is loaded only where the environment asks for it), "nvme" (a drive nvme0 that may be overwritten, which only the
+// environment can promise), or the name of a program. It fails the test instead when RequireEnv names the missing need.
 func Require(t testing.TB, needs ...string) {
 	t.Helper()
 	for _, need := range needs {
@@ -50,7 +51,7 @@ func missing(need string) string {
 			return "this process is not root"
 		}
 	case "quiet":
-		if !slices.Contains(strings.Split(os.Getenv(RequireEnv), ","), need) {
+		if !demanded(need) {
 			return "rates are compared only on a machine that does nothing else; " + RequireEnv + "=quiet says that it does not"
 		}
 	case "loop":
@@ -59,6 +60,15 @@ func missing(need string) string {
 		return cannotOpen("/dev/fuse")
 	case "zram":
 		return cannotOpen("/sys/class/zram-control/hot_add")
+	case "null_blk":
+		if !demanded(need) {
+			return "a module is not loaded unless " + RequireEnv + " asks for it"
+		}
+	case "nvme":
+		if !demanded(need) {
+			return "a drive is not written to unless " + RequireEnv + "=nvme says that it may be"
+		}
+		return cannotOpen("/dev/nvme0")
 	case "rt": // real-time threads
 		if !demanded(need) {
 			return "real-time threads hold up whatever else runs, and " + RequireEnv + " does not ask for them"
