@@ -479,12 +479,12 @@ func TestRules(t *testing.T) {
 		},
 		{
 			name:   "ceiling",
-			test:   Test{Rule: RuleCeiling, Of: []string{"max"}, To: []string{"bfq", "none"}},
+			test:   Test{Rule: RuleCeiling, Metric: CPUPerIO, Of: []string{"max"}, To: []string{"bfq", "none"}},
 			values: vals{"max": {IOPS: 500_000, CPUPerIO: 5000}, "bfq": {IOPS: 1, CPUPerIO: 3900}, "none": {IOPS: 1, CPUPerIO: 2000}}, want: 0.95,
 		},
 		{
 			name: "explained",
-			test: Test{Rule: RuleExplained, Of: []string{"max", "one"}, To: []string{"max untraced", "one untraced"}},
+			test: Test{Rule: RuleExplained, Metric: CPUPerIO, Of: []string{"max", "one"}, To: []string{"max untraced", "one untraced"}},
 			values: vals{
 				"max": {LockWait: 1_100_000, IOs: 1000}, "one": {LockWait: 100_000, IOs: 1000},
 				"max untraced": {CPUPerIO: 3250}, "one untraced": {CPUPerIO: 2000},
@@ -524,6 +524,51 @@ func TestRules(t *testing.T) {
 				t.Errorf("a test of an arm that is not there: %s", o.Verdict)
 			}
 		})
+	}
+}
+
+// TestNothingAddedExplainsNothing: contention that costs no CPU time is no explanation of a loss.
+func TestNothingAddedExplainsNothing(t *testing.T) {
+	values := map[string]map[Metric]float64{
+		"max traced": {LockWait: 1_100_000, IOs: 1000}, "one traced": {LockWait: 100_000, IOs: 1000},
+		"max": {CostPerIO: 1500}, "one": {CostPerIO: 2000},
+	}
+	tb := &table{blocks: blocksOf(values, nil), arms: map[string]ArmRecord{"max traced": {}, "one traced": {}, "max": {}, "one": {}}}
+	o := tb.answer(Test{
+		Rule: RuleExplained, Metric: CostPerIO, Of: []string{"max traced", "one traced"}, To: []string{"max", "one"}, Want: Above, Low: 0.5, Decides: true,
+	}, 0.95, 0)
+	if o.Verdict != NotReproduced || o.Interval.Estimate != 0 {
+		t.Errorf("%s: %+v %s", o.Verdict, o.Interval, o.Why)
+	}
+}
+
+// TestNothingCounted: a side without a single event makes no document that cannot be written.
+func TestNothingCounted(t *testing.T) {
+	values := map[string]map[Metric]float64{"max": {Contended: 100, IOs: 1000}, "one": {Contended: 0, IOs: 1000}}
+	tb := &table{blocks: blocksOf(values, nil), arms: map[string]ArmRecord{"max": {}, "one": {}}}
+	for _, of := range []string{"max", "one"} {
+		o := tb.answer(Test{Rule: RuleShareRatio, Metric: Contended, Per: IOs, Of: []string{of}, To: []string{"one"}, Want: Above, Low: 2, Decides: true}, 0.95, 0)
+		want := map[string]Verdict{"max": Reproduced, "one": NotReproduced}[of]
+		if o.Verdict != want {
+			t.Errorf("%s/one: %s, %+v %s", of, o.Verdict, o.Interval, o.Why)
+		}
+	}
+	tb.blocks = blocksOf(map[string]map[Metric]float64{"one": {Contended: 1, IOs: 0}}, nil)
+	o := tb.answer(Test{Rule: RuleShare, Metric: Contended, Per: IOs, Of: []string{"one"}, Want: Above, Low: 2}, 0.95, 0)
+	if o.Verdict != CannotTest || o.Interval != nil || o.Why == "" {
+		t.Errorf("no I/O: %s %+v", o.Verdict, o.Interval)
+	}
+}
+
+// TestACurveNeedsThreeLoads: two points fit any curve.
+func TestACurveNeedsThreeLoads(t *testing.T) {
+	tb := &table{
+		blocks: blocksOf(map[string]map[Metric]float64{"a@1": {IOPS: 1}, "a@2": {IOPS: 2}}, nil),
+		arms:   map[string]ArmRecord{"a@1": {Series: "a", Load: 1}, "a@2": {Series: "a", Load: 2}},
+	}
+	o := tb.answer(Test{Rule: RuleCurve, Metric: IOPS, Of: []string{"a"}, To: []string{"b"}, Want: Above, Decides: true}, 0.95, 0)
+	if o.Verdict != CannotTest || !strings.Contains(o.Why, "2 arms of a") {
+		t.Errorf("%s: %s", o.Verdict, o.Why)
 	}
 }
 

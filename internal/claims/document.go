@@ -52,7 +52,8 @@ type Record struct {
 	Tests       []Outcome   `json:"tests"`
 	Confidence  float64     `json:"confidence"` // of the look at which the blocks ended
 	Blocks      []Block     `json:"blocks"`
-	Explain     []string    `json:"explain"` // what the explain passes and the waits tell
+	Passes      []Pass      `json:"explain_passes"` // traced after the blocks
+	Explain     []string    `json:"explain"`        // what the explain passes and the waits tell
 	ElapsedNS   int64       `json:"elapsed_ns"`
 }
 
@@ -68,6 +69,13 @@ type ArmRecord struct {
 	Mean    float64 `json:"mean"`             // of Shown over the blocks
 	CV      float64 `json:"cv"`               // of the same; 0 with fewer than two blocks
 	Shown   Metric  `json:"shown"`            // the metric that describes the arm
+}
+
+// Pass is an arm traced once after the blocks.
+type Pass struct {
+	Name   string `json:"name"`
+	What   string `json:"what"`
+	Sample Sample `json:"sample"`
 }
 
 // SkipArm is an arm that this machine cannot run.

@@ -1,6 +1,7 @@
 package claims
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,17 +12,16 @@ import (
 )
 
 // maxSites is how many call sites an explain line names.
-const maxSites = 5
+const maxSites = 3
 
 // explain says in words what the blocks show besides the verdict: where locks were contended, how long waits
 // were, how unfairly the lock served.
 func (s *session) explain() {
 	r := s.r
 	r.Explain = []string{}
-	var contended, waits, calls, locked, mapped []string
-	var sites []string
+	var waits, calls, locked, mapped []string
 	for _, a := range r.Arms {
-		var parts, wholes, gaps, jains []float64
+		var gaps, jains []float64
 		var histograms [][]stats.Bucket
 		var perIO averages
 		var same, issued float64
@@ -34,10 +34,6 @@ func (s *session) explain() {
 			perIO.add(values)
 			if n, ok := values[SameCPU]; ok {
 				same, issued = same+n, issued+values[IOs]
-			}
-			if n, ok := values[Contended]; ok {
-				parts, wholes = append(parts, n), append(wholes, sample.Values[IOs])
-				sites = append(sites, sample.Sites...)
 			}
 			if g, ok := sample.Values[GapNS]; ok {
 				gaps, jains = append(gaps, g), append(jains, sample.Values[Jain])
@@ -55,9 +51,6 @@ func (s *session) explain() {
 		if issued > 0 {
 			mapped = append(mapped, fmt.Sprintf("%s %.0f%%", a.Name, min(100*same/issued, 100)))
 		}
-		if ios := sum(wholes); ios > 0 {
-			contended = append(contended, fmt.Sprintf("%s %.0f", a.Name, 1000*sum(parts)/ios))
-		}
 		if len(histograms) > 0 {
 			p := stats.Quantile(histograms, 0.999)
 			line := fmt.Sprintf("%s p99.9 %s, longest gap %s, Jain %.2f", a.Name, prose.Nanoseconds(p), prose.Nanoseconds(slices.Max(gaps)), stats.Mean(jains))
@@ -67,9 +60,7 @@ func (s *session) explain() {
 			waits = append(waits, line)
 		}
 	}
-	if len(contended) > 0 {
-		r.Explain = append(r.Explain, "contended lock acquisitions per 1,000 I/O: "+strings.Join(contended, ", "))
-	}
+	r.Explain = append(r.Explain, r.kernelLocks()...)
 	for _, line := range []struct {
 		what string
 		arms []string
@@ -82,11 +73,6 @@ func (s *session) explain() {
 			r.Explain = append(r.Explain, line.what+": "+strings.Join(line.arms, ", "))
 		}
 	}
-	if len(sites) > 0 {
-		slices.Sort(sites)
-		sites = slices.Compact(sites)
-		r.Explain = append(r.Explain, "sites "+strings.Join(sites[:min(len(sites), maxSites)], ", "))
-	}
 	r.Explain = append(r.Explain, s.curves()...)
 	for i, w := range waits {
 		if i == 0 {
@@ -96,6 +82,86 @@ func (s *session) explain() {
 		}
 		r.Explain = append(r.Explain, w)
 	}
+}
+
+// kernelLocks tells what the traced samples say of waiting for the kernel's locks: how often, how long, and who.
+func (r *Record) kernelLocks() []string {
+	var often, long, lines []string
+	name := func(arm string) string { return strings.TrimSuffix(arm, " traced") }
+	tell := func(arm string, samples []Sample) {
+		var ios, waits, waitNS float64
+		timed := false
+		sites := map[string]*Site{}
+		for _, s := range samples {
+			n, counted := s.Values[Contended]
+			if !counted {
+				continue
+			}
+			ios, waits = ios+s.Values[IOs], waits+n
+			if ns, ok := s.Values[LockWait]; ok {
+				waitNS, timed = waitNS+ns, true
+			}
+			for _, site := range s.Sites {
+				if sites[site.Function] == nil {
+					sites[site.Function] = &Site{Function: site.Function, BlockLayer: site.BlockLayer}
+				}
+				sites[site.Function].Waits += site.Waits
+			}
+		}
+		if ios == 0 {
+			return
+		}
+		often = append(often, fmt.Sprintf("%s %s", name(arm), number(1000*waits/ios)))
+		if !timed {
+			return
+		}
+		long = append(long, fmt.Sprintf("%s %s", name(arm), prose.Nanoseconds(waitNS/ios)))
+		block, elsewhere := topSites(sites, ios, true), topSites(sites, ios, false)
+		if len(elsewhere) > 0 {
+			block = append(block, "and outside the block layer "+strings.Join(elsewhere, ", "))
+		}
+		if len(block) > 0 {
+			lines = append(lines, "sites of "+name(arm)+": "+strings.Join(block, ", "))
+		}
+	}
+	for _, a := range r.Arms {
+		var samples []Sample
+		for _, b := range r.Blocks {
+			if s, ok := b.Samples[a.Name]; ok && a.Explain {
+				samples = append(samples, s)
+			}
+		}
+		tell(a.Name, samples)
+	}
+	for _, p := range r.Passes {
+		tell(p.Name, []Sample{p.Sample})
+	}
+	if len(long) > 0 {
+		lines = append([]string{"spinning for the block layer's locks per I/O: " + strings.Join(long, ", ")}, lines...)
+	}
+	if len(often) > 0 {
+		lines = append([]string{"contended lock acquisitions per 1,000 I/O: " + strings.Join(often, ", ")}, lines...)
+	}
+	return lines
+}
+
+// topSites names those that waited most, of the block layer or of the rest of the kernel, with their waits per
+// 1,000 I/O. What is less than one is left out.
+func topSites(sites map[string]*Site, ios float64, blockLayer bool) []string {
+	var top []*Site
+	for _, s := range sites {
+		if s.BlockLayer == blockLayer && 1000*float64(s.Waits) >= ios && s.Function != "" {
+			top = append(top, s)
+		}
+	}
+	slices.SortFunc(top, func(a, b *Site) int {
+		return cmp.Or(cmp.Compare(b.Waits, a.Waits), cmp.Compare(a.Function, b.Function))
+	})
+	var names []string
+	for _, s := range top[:min(len(top), maxSites)] {
+		names = append(names, fmt.Sprintf("%s %.0f", s.Function, 1000*float64(s.Waits)/ios))
+	}
+	return names
 }
 
 // syscallsPerIO is the explanation of claims about batches.

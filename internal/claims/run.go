@@ -109,7 +109,7 @@ func newRecord(c *Claim) *Record {
 	r := &Record{
 		ID: c.ID, Title: c.Title, Statement: c.Statement, Sources: c.Sources, Honesty: c.Honesty,
 		Confounders: c.Confounders,
-		Codes:       []string{}, Remedies: []string{}, Arms: []ArmRecord{}, Skipped: []SkipArm{}, Tests: []Outcome{}, Blocks: []Block{}, Explain: []string{},
+		Codes:       []string{}, Remedies: []string{}, Arms: []ArmRecord{}, Skipped: []SkipArm{}, Tests: []Outcome{}, Blocks: []Block{}, Passes: []Pass{}, Explain: []string{},
 	}
 	for _, t := range c.Tests {
 		r.Tests = append(r.Tests, Outcome{Test: t, Verdict: CannotTest, P: 1, PHolm: 1, MannWhitneyP: 1})
@@ -172,7 +172,22 @@ func (s *session) run(ctx context.Context) {
 			break
 		}
 	}
+	s.trace(ctx)
 	s.explain()
+}
+
+// trace runs the explain passes of the claim. The blocks stand whatever happens here.
+func (s *session) trace(ctx context.Context) {
+	for _, a := range s.claim.Passes {
+		if len(s.env.Lacks(a.Needs)) > 0 || s.late() || ctx.Err() != nil {
+			continue
+		}
+		s.resolve(&a)
+		sample, err := s.runArm(ctx, a)
+		if err == nil {
+			s.r.Passes = append(s.r.Passes, Pass{Name: a.Name, What: a.What(), Sample: sample})
+		}
+	}
 }
 
 // prepare resolves the arms for this machine and leaves out those that it cannot run.
@@ -186,17 +201,25 @@ func (s *session) prepare() {
 			s.r.Skipped = append(s.r.Skipped, k)
 			continue
 		}
-		a.Threads = Threads{N: a.Threads.On(len(s.env.CPUs))}
-		if a.Load == 0 {
-			a.Load = float64(a.Threads.N)
-		}
-		a.Job = s.timed(a.Job, a.Threads.N)
-		a.Beside = s.timed(a.Beside, 1)
+		s.resolve(&a)
 		s.arms = append(s.arms, a)
 		s.r.Arms = append(s.r.Arms, ArmRecord{
 			Name: a.Name, What: a.What(), Series: a.Series, Load: a.Load, Threads: a.Threads.N, Explain: a.Explain,
 			Shown: a.shown(s.claim.Tests),
 		})
+	}
+}
+
+// resolve makes of an arm of the registry what this machine runs.
+func (s *session) resolve(a *Arm) {
+	a.Threads = Threads{N: a.Threads.On(len(s.env.CPUs))}
+	if a.Load == 0 {
+		a.Load = float64(a.Threads.N)
+	}
+	a.Job = s.timed(a.Job, a.Threads.N)
+	a.Beside = s.timed(a.Beside, 1)
+	if a.Stripes < 0 {
+		a.Stripes = a.Threads.N
 	}
 }
 
@@ -207,7 +230,7 @@ func (s *session) timed(j *workloads.Job, clones int) *workloads.Job {
 	}
 	t := *j
 	t.NumJobs = max(t.NumJobs, 1) * clones
-	t.TimeBased, t.Runtime, t.RampTime = true, s.o.Profile.Arm, s.o.Profile.Ramp
+	t.TimeBased, t.Runtime, t.RampTime = true, max(s.o.Profile.Arm, s.claim.MinArm), s.o.Profile.Ramp
 	return &t
 }
 
@@ -317,7 +340,7 @@ func (s *session) skip(arm string, lack *lackError) {
 func (s *session) runArm(ctx context.Context, a Arm) (Sample, error) {
 	if s.o.Progress != nil {
 		looks := s.o.Profile.Looks
-		s.o.Progress(Progress{Claim: s.claim.ID, Arm: a.Name, Block: s.block + 1, MaxBlocks: looks[len(looks)-1].Blocks, Left: s.left()})
+		s.o.Progress(Progress{Claim: s.claim.ID, Arm: a.Name, Block: min(s.block+1, looks[len(looks)-1].Blocks), MaxBlocks: looks[len(looks)-1].Blocks, Left: s.left()})
 	}
 	sample, err := s.runner.RunArm(ctx, a)
 	if err != nil {
@@ -375,6 +398,21 @@ func (s *session) failed(err error) {
 	s.r.Explain = append(s.r.Explain, fmt.Sprintf("ended after %d blocks: %v", s.block, err))
 }
 
+// defaultVariant is what the lock of a shared queue is held for unless an arm says otherwise: nearest to the old
+// block layer.
+const defaultVariant = "u2c"
+
+func queuesText(stripes int) string {
+	switch {
+	case stripes < 0:
+		return "a shareable queue for each thread"
+	case stripes > 1:
+		return fmt.Sprintf("%d shared queues", stripes)
+	default:
+		return "one queue"
+	}
+}
+
 // What describes an arm to a person.
 func (a *Arm) What() string {
 	var parts []string
@@ -397,7 +435,10 @@ func (a *Arm) What() string {
 			parts = append(parts, fmt.Sprintf("batches of %d", a.Job.BatchSubmit))
 		}
 		if a.Job.SharedQueue {
-			parts = append(parts, "one queue behind "+a.Job.QueueLock)
+			parts = append(parts, queuesText(a.Stripes)+" behind "+a.Job.QueueLock)
+			if v := a.Job.QueueVariant; v != defaultVariant {
+				parts = append(parts, "variant "+v)
+			}
 		}
 	}
 	for _, m := range []map[string]string{a.Queue, a.NullBlk} {

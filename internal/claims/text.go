@@ -77,11 +77,25 @@ func (d *Document) record(b *strings.Builder, r *Record) {
 	if len(r.Codes) > 0 {
 		b.WriteString(prose.Wrap(label("seen"), strings.Join(r.Codes, ", ")))
 	}
-	for _, k := range r.Skipped {
-		b.WriteString(prose.Wrap(label("skipped"), fmt.Sprintf("%s: %s; %s", k.Name, strings.Join(k.Codes, ", "), strings.Join(k.Remedies, "; "))))
-	}
+	r.skipped(b)
 	if r.Honesty != "" {
 		b.WriteString(prose.Wrap(label("note"), r.Honesty))
+	}
+}
+
+// skipped lists the arms that were left out, those for the same reason together.
+func (r *Record) skipped(b *strings.Builder) {
+	var reasons []string
+	names := map[string][]string{}
+	for _, k := range r.Skipped {
+		reason := fmt.Sprintf("%s; %s", strings.Join(k.Codes, ", "), strings.Join(k.Remedies, "; "))
+		if len(names[reason]) == 0 {
+			reasons = append(reasons, reason)
+		}
+		names[reason] = append(names[reason], k.Name)
+	}
+	for _, reason := range reasons {
+		b.WriteString(prose.Wrap(label("skipped"), strings.Join(names[reason], ", ")+": "+reason))
 	}
 }
 
