@@ -163,18 +163,23 @@ func (c *Claim) NeedsDevice() bool {
 	return slices.ContainsFunc(c.Arms, func(a Arm) bool { return a.Job != nil })
 }
 
-// Threads says how many threads an arm uses: a number, or so many per CPU.
+// Threads says how many threads an arm uses: a number, or so many per CPU or physical core.
 type Threads struct {
-	N      int // fixed
-	PerCPU int // times the CPUs that may be used, when N is 0
+	N       int // fixed
+	PerCPU  int // times the CPUs that may be used, when N is 0
+	PerCore int // times the physical cores among them, when both are 0
 }
 
-// On returns the number on a machine with that many usable CPUs.
-func (t Threads) On(cpus int) int {
-	if t.N > 0 {
+// On returns the number on a machine with that many usable CPUs and cores.
+func (t Threads) On(cpus, cores int) int {
+	switch {
+	case t.N > 0:
 		return t.N
+	case t.PerCore > 0 && t.PerCPU == 0:
+		return t.PerCore * max(1, cores)
+	default:
+		return max(1, t.PerCPU) * max(1, cpus)
 	}
-	return max(1, t.PerCPU) * max(1, cpus)
 }
 
 // Arm is one side of a comparison: a job on the device, or an experiment with a lock alone.
@@ -402,7 +407,11 @@ func (p Profile) Cost(c *Claim) time.Duration {
 	var block time.Duration
 	arm := max(p.Arm, c.MinArm)
 	for _, a := range c.Arms {
-		block += arm + p.Ramp + 20*time.Millisecond
+		window := arm + p.Ramp
+		if a.Lock != nil && a.Lock.Mode == LockPair {
+			window /= pairShare
+		}
+		block += window + 20*time.Millisecond
 		if a.Job != nil {
 			block += ioOverhead
 		}

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -292,6 +293,19 @@ func TestWhatCannotBeTested(t *testing.T) {
 	}
 }
 
+// lasting is a runner whose arms take their time.
+type lasting struct {
+	Runner
+	arm time.Duration
+}
+
+func (l lasting) RunArm(ctx context.Context, a Arm) (Sample, error) {
+	time.Sleep(l.arm) // of a bubble
+	return l.Runner.RunArm(ctx, a)
+}
+
+// TestBudgetTakesTheMostTelling: the most telling claims are run first, one is begun only if it fits at its most,
+// and what earlier ones did not need is there for later ones. The records are in the order asked for.
 func TestBudgetTakesTheMostTelling(t *testing.T) {
 	var all []Claim
 	for i, priority := range []int{3, 1, 2} {
@@ -300,19 +314,33 @@ func TestBudgetTakesTheMostTelling(t *testing.T) {
 		all = append(all, c)
 	}
 	p := ciProfile()
-	r := newSynthetic(1, 0.01, map[string]float64{"futex": 1000, "ticket": 500})
 	c := loss()
-	d, err := Run(context.Background(), twoCPUs, all, r, Options{Profile: p, Budget: 2*p.Cost(&c) + 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range []Verdict{CannotTest, Reproduced, Reproduced} {
-		if got := d.Records[i].Verdict; got != want {
-			t.Errorf("claim %s with priority %d: %s, want %s", all[i].ID, all[i].Priority, got, want)
-		}
-	}
-	if d.Records[0].Codes[0] != "OVER_BUDGET" {
-		t.Errorf("codes %v", d.Records[0].Codes)
+	cost := p.Cost(&c)
+	for _, budget := range []struct {
+		costs float64 // each claim takes 0.6 of its cost, since it is decided after 6 of 10 blocks
+		want  []Verdict
+	}{
+		{0.9, []Verdict{CannotTest, CannotTest, CannotTest}},
+		{1.1, []Verdict{CannotTest, Reproduced, CannotTest}},
+		{1.7, []Verdict{CannotTest, Reproduced, Reproduced}},
+		{2.3, []Verdict{Reproduced, Reproduced, Reproduced}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := lasting{newSynthetic(1, 0.01, map[string]float64{"futex": 1000, "ticket": 500}), cost / 20}
+			d, err := Run(context.Background(), twoCPUs, all, r, Options{Profile: p, Budget: time.Duration(budget.costs * float64(cost))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range budget.want {
+				rec := &d.Records[i]
+				if rec.ID != all[i].ID || rec.Verdict != want {
+					t.Errorf("%.1f costs, claim %s with priority %d: %s, want %s", budget.costs, rec.ID, all[i].Priority, rec.Verdict, want)
+				}
+				if want == CannotTest && (len(rec.Codes) != 1 || rec.Codes[0] != "OVER_BUDGET") {
+					t.Errorf("codes %v", rec.Codes)
+				}
+			}
+		})
 	}
 }
 

@@ -40,7 +40,7 @@ func ownLoop(t *testing.T) (*Subject, Environment, *DeviceRunner) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cores, nodes := Topology("/sys", cpus)
+	cpus, cores, nodes := Topology("/sys", cpus)
 	env := Environment{CPUs: cpus, Cores: cores, NUMANodes: nodes, Root: true, Device: s.Device(false)}
 	return s, env, &DeviceRunner{Subject: s, CPUs: cpus, Env: os.Getenv, StateDir: t.TempDir()}
 }

@@ -116,7 +116,7 @@ func (d *Document) judge(r *Record) {
 	r.Verdict = combine(r.Tests)
 	r.Why = ""
 	if r.Verdict == CannotTest {
-		r.Why = whyNot(r.Tests)
+		r.Why = r.whyNot()
 	}
 	r.summarise()
 	if disturbed, code := r.disturbance(); disturbed && (r.Verdict == Inconclusive || d.Strict) {
@@ -155,11 +155,18 @@ func combine(tests []Outcome) Verdict {
 	}
 }
 
-func whyNot(tests []Outcome) string {
-	for _, t := range tests {
-		if t.Test.Decides && t.Why != "" {
-			return t.Test.Name + ": " + t.Why
+// whyNot says why no test decided the claim: because of an arm that this machine cannot run, if that is it.
+func (r *Record) whyNot() string {
+	for _, t := range r.Tests {
+		if !t.Test.Decides || t.Why == "" {
+			continue
 		}
+		for _, k := range r.Skipped {
+			if slices.Contains(t.Test.Of, k.Name) || slices.Contains(t.Test.To, k.Name) {
+				return fmt.Sprintf("%s: arm %s needs %s", t.Test.Name, k.Name, strings.Join(k.Codes, ", "))
+			}
+		}
+		return t.Test.Name + ": " + t.Why
 	}
 	return "no test could decide it"
 }

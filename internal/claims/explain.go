@@ -14,6 +14,9 @@ import (
 // maxSites is how many call sites an explain line names.
 const maxSites = 3
 
+// fewWaits is how many waits per 1,000 I/O are not worth a name.
+const fewWaits = 2
+
 // explain says in words what the blocks show besides the verdict: where locks were contended, how long waits
 // were, how unfairly the lock served.
 func (s *session) explain() {
@@ -74,6 +77,7 @@ func (s *session) explain() {
 		}
 	}
 	r.Explain = append(r.Explain, s.curves()...)
+	r.Explain = append(r.Explain, s.tails()...)
 	for i, w := range waits {
 		if i == 0 {
 			w = "waits: " + w
@@ -82,6 +86,44 @@ func (s *session) explain() {
 		}
 		r.Explain = append(r.Explain, w)
 	}
+}
+
+// tails tells the latencies of arms whose tails are asked about, of all blocks together. The longest is told with
+// how many there were, and nothing is decided by it.
+func (s *session) tails() []string {
+	asked := map[string]bool{}
+	for _, t := range s.claim.Tests {
+		if t.Rule == RuleTail {
+			asked[t.Of[0]], asked[t.To[0]] = true, true
+		}
+	}
+	var lines []string
+	for _, a := range s.r.Arms {
+		if !asked[a.Name] {
+			continue
+		}
+		var all [][]stats.Bucket
+		n, longest := int64(0), int64(0)
+		for _, b := range s.r.Blocks {
+			h, err := histogram(b.Samples[a.Name].Histogram)
+			if err != nil {
+				continue
+			}
+			all = append(all, h)
+			for _, bucket := range h {
+				n, longest = n+bucket.N, max(longest, bucket.Value)
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		line := fmt.Sprintf("latency of %s: p99 %s", a.Name, prose.Nanoseconds(stats.Quantile(all, 0.99)))
+		if n >= tailSamples(0.999) {
+			line += ", p99.9 " + prose.Nanoseconds(stats.Quantile(all, 0.999))
+		}
+		lines = append(lines, fmt.Sprintf("%s, longest %s of %s", line, prose.Nanoseconds(float64(longest)), prose.Count(float64(n))))
+	}
+	return lines
 }
 
 // kernelLocks tells what the traced samples say of waiting for the kernel's locks: how often, how long, and who.
@@ -116,12 +158,15 @@ func (r *Record) kernelLocks() []string {
 			return
 		}
 		long = append(long, fmt.Sprintf("%s %s", name(arm), prose.Nanoseconds(waitNS/ios)))
-		block, elsewhere := topSites(sites, ios, true), topSites(sites, ios, false)
-		if len(elsewhere) > 0 {
-			block = append(block, "and outside the block layer "+strings.Join(elsewhere, ", "))
+		var parts []string
+		if block := topSites(sites, ios, true); len(block) > 0 {
+			parts = append(parts, strings.Join(block, ", "))
 		}
-		if len(block) > 0 {
-			lines = append(lines, "sites of "+name(arm)+": "+strings.Join(block, ", "))
+		if elsewhere := topSites(sites, ios, false); len(elsewhere) > 0 {
+			parts = append(parts, "outside the block layer "+strings.Join(elsewhere, ", "))
+		}
+		if len(parts) > 0 {
+			lines = append(lines, "sites of "+name(arm)+": "+strings.Join(parts, "; "))
 		}
 	}
 	for _, a := range r.Arms {
@@ -137,20 +182,20 @@ func (r *Record) kernelLocks() []string {
 		tell(p.Name, []Sample{p.Sample})
 	}
 	if len(long) > 0 {
-		lines = append([]string{"spinning for the block layer's locks per I/O: " + strings.Join(long, ", ")}, lines...)
+		lines = append([]string{"spinning for them per I/O: " + strings.Join(long, ", ")}, lines...)
 	}
 	if len(often) > 0 {
-		lines = append([]string{"contended lock acquisitions per 1,000 I/O: " + strings.Join(often, ", ")}, lines...)
+		lines = append([]string{"contended acquisitions of the block layer's locks per 1,000 I/O: " + strings.Join(often, ", ")}, lines...)
 	}
 	return lines
 }
 
 // topSites names those that waited most, of the block layer or of the rest of the kernel, with their waits per
-// 1,000 I/O. What is less than one is left out.
+// 1,000 I/O. What is less than a few is left out.
 func topSites(sites map[string]*Site, ios float64, blockLayer bool) []string {
 	var top []*Site
 	for _, s := range sites {
-		if s.BlockLayer == blockLayer && 1000*float64(s.Waits) >= ios && s.Function != "" {
+		if s.BlockLayer == blockLayer && 1000*float64(s.Waits) >= fewWaits*ios && s.Function != "" {
 			top = append(top, s)
 		}
 	}

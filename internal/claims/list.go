@@ -188,6 +188,9 @@ func (a Arm) describe() string {
 	what := a.What()
 	if threads.N == 0 {
 		per := "one thread per CPU"
+		if threads.PerCore > 0 {
+			per = "one thread per physical core"
+		}
 		if threads.PerCPU > 1 {
 			per = fmt.Sprintf("%d threads per CPU", threads.PerCPU)
 		}

@@ -46,18 +46,20 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 		Strict: o.Profile.Strict, MinDelta: o.Profile.MinDelta, ArmNS: int64(o.Profile.Arm), Seed: o.Seed,
 		Records: []Record{},
 	}
-	chosen := within(env, selected, o)
-	for i := range selected {
-		c := &selected[i]
+	// The most telling come first, so that a budget or an impatient user leaves the best behind.
+	order := slices.Clone(selected)
+	slices.SortStableFunc(order, func(a, b Claim) int { return a.Priority - b.Priority })
+	for i := range order {
+		c := &order[i]
 		s := &session{env: env, claim: c, runner: runner, o: o, doc: d, r: newRecord(c)}
 		if o.Budget > 0 {
 			s.until = start.Add(o.Budget)
 		}
 		s.left = func() time.Duration {
 			left := s.remaining()
-			for _, later := range selected[i+1:] {
-				if chosen[later.ID] {
-					left += o.Profile.Cost(&later)
+			for _, later := range order[i+1:] {
+				if cost := o.Profile.cost(env, &later); len(env.Lacks(later.Needs)) == 0 && (o.Budget == 0 || time.Since(start)+left+cost <= o.Budget) {
+					left += cost
 				}
 			}
 			return left
@@ -66,7 +68,7 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 		switch {
 		case ctx.Err() != nil:
 			s.r.cannot("the run was interrupted before it", Need{Code: Interrupted})
-		case len(env.Lacks(c.Needs)) == 0 && (!chosen[c.ID] || s.late()):
+		case len(env.Lacks(c.Needs)) == 0 && o.Budget > 0 && time.Since(start)+o.Profile.cost(env, c) > o.Budget:
 			s.r.cannot(fmt.Sprintf("no time was left for it in a budget of %v", o.Budget), Need{Code: OverBudget})
 		default:
 			s.run(ctx)
@@ -74,6 +76,8 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 		s.r.ElapsedNS = int64(time.Since(began))
 		d.Records = append(d.Records, *s.r)
 	}
+	place := func(r Record) int { return slices.IndexFunc(selected, func(c Claim) bool { return c.ID == r.ID }) }
+	slices.SortStableFunc(d.Records, func(a, b Record) int { return place(a) - place(b) })
 	d.Judge()
 	d.ElapsedNS = int64(time.Since(start))
 	if ctx.Err() != nil {
@@ -83,26 +87,13 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 	return d, nil
 }
 
-// within picks the claims that fit the budget, the most telling first.
-func within(env Environment, selected []Claim, o Options) map[string]bool {
-	order := slices.Clone(selected)
-	slices.SortStableFunc(order, func(a, b Claim) int { return a.Priority - b.Priority })
-	chosen := map[string]bool{}
-	left := o.Budget
-	for _, c := range order {
-		if len(env.Lacks(c.Needs)) > 0 {
-			continue
-		}
-		runnable := c
-		runnable.Arms = slices.DeleteFunc(slices.Clone(c.Arms), func(a Arm) bool { return len(env.Lacks(a.Needs)) > 0 })
-		cost := o.Profile.Cost(&runnable)
-		if o.Budget > 0 && cost > left {
-			continue
-		}
-		left -= cost
-		chosen[c.ID] = true
-	}
-	return chosen
+// cost is the cost of the claim's arms that can run here.
+func (p Profile) cost(env Environment, c *Claim) time.Duration {
+	runnable := *c
+	cannot := func(a Arm) bool { return len(env.Lacks(a.Needs)) > 0 }
+	runnable.Arms = slices.DeleteFunc(slices.Clone(c.Arms), cannot)
+	runnable.Passes = slices.DeleteFunc(slices.Clone(c.Passes), cannot)
+	return p.Cost(&runnable)
 }
 
 func newRecord(c *Claim) *Record {
@@ -141,7 +132,7 @@ type session struct {
 	until  time.Time // end of the budget; zero: none
 }
 
-// late says whether the budget is used up. Claims are chosen by what they should take; on a busy machine they
+// late says whether the budget is used up. Claims are begun by what they should take; on a busy machine they
 // take longer.
 func (s *session) late() bool { return !s.until.IsZero() && time.Now().After(s.until) }
 
@@ -212,7 +203,7 @@ func (s *session) prepare() {
 
 // resolve makes of an arm of the registry what this machine runs.
 func (s *session) resolve(a *Arm) {
-	a.Threads = Threads{N: a.Threads.On(len(s.env.CPUs))}
+	a.Threads = Threads{N: a.Threads.On(len(s.env.CPUs), s.env.Cores)}
 	if a.Load == 0 {
 		a.Load = float64(a.Threads.N)
 	}
@@ -237,10 +228,13 @@ func (s *session) timed(j *workloads.Job, clones int) *workloads.Job {
 // shown is the metric that describes the arm: that of the first test that uses it, in a claim that such a metric
 // decides.
 func (a *Arm) shown(tests []Test) Metric {
-	if !slices.ContainsFunc(tests, func(t Test) bool { return t.Decides && t.Metric != "" }) {
+	if !slices.ContainsFunc(tests, func(t Test) bool { return t.Decides && (t.Metric != "" || t.Rule == RuleTail) }) {
 		tests = nil
 	}
 	for _, t := range tests {
+		if t.Rule == RuleTail && a.Lock == nil {
+			t.Metric = MeanNS // a tail is told beside the mean, of the same latencies
+		}
 		if t.Metric != "" && (slices.Contains(t.Of, a.Name) || slices.Contains(t.To, a.Name)) {
 			return t.Metric
 		}
@@ -356,7 +350,7 @@ func (s *session) remaining() time.Duration {
 	if len(s.arms) == 0 {
 		return 0
 	}
-	return p.Cost(s.claim) * time.Duration(blocks-s.block) / time.Duration(blocks)
+	return p.cost(s.env, s.claim) * time.Duration(blocks-s.block) / time.Duration(blocks)
 }
 
 // decided says whether every deciding test has an answer at the confidence of this look.

@@ -217,6 +217,8 @@ func (m Metric) format(v float64) string {
 		return prose.Nanoseconds(v)
 	case m == SameCPU || m == IOs:
 		return prose.Count(v) + " I/Os"
+	case m == Contended:
+		return prose.Count(v) + " waits"
 	case m == BytesPerS:
 		return prose.Count(v) + "B/s"
 	default:

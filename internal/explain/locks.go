@@ -247,6 +247,6 @@ func (w *LockWaits) on(cpus []int) []report.LockSite {
 // names in block/ and lib/sbitmap.c.
 func inBlockLayer(function string) bool {
 	bare := strings.TrimLeft(function, "_")
-	return slices.ContainsFunc([]string{"blk_", "blkcg_", "blkg_", "bio_", "submit_bio", "bfq_", "bfqg_", "dd_", "deadline_", "kyber_", "elv_", "sbitmap_", "sbq_", "rq_qos_", "wbt_", "ioc_", "disk_"},
+	return slices.ContainsFunc([]string{"blk_", "blkcg_", "blkg_", "bio_", "submit_bio", "bfq", "dd_", "deadline_", "kyber_", "elv_", "sbitmap_", "sbq_", "rq_qos_", "wbt_", "ioc_", "disk_"},
 		func(prefix string) bool { return strings.HasPrefix(bare, prefix) })
 }
