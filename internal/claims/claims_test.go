@@ -660,14 +660,19 @@ func TestRegistry(t *testing.T) {
 				}
 			}
 		}
+		for _, a := range c.Passes {
+			if !a.Explain || a.Job == nil {
+				t.Errorf("claim %s: the pass %s is not traced", c.ID, a.Name)
+			}
+		}
 		decides := false
 		tests := map[string]bool{}
 		for _, x := range c.Tests {
 			decides = decides || x.Decides
-			if tests[x.Name+string(x.Metric)] || x.Name == "" {
+			if tests[x.Name] || x.Name == "" {
 				t.Errorf("claim %s: two tests are called %q", c.ID, x.Name)
 			}
-			tests[x.Name+string(x.Metric)] = true
+			tests[x.Name] = true
 			used := slices.Concat(x.Of, x.To)
 			if x.Than != nil {
 				used = slices.Concat(used, x.Than.Of, x.Than.To)
@@ -740,6 +745,7 @@ func TestDeviceClaimsNeedADevice(t *testing.T) {
 	}
 }
 
+// TestPacedArms: the load is half of the lowest rate that the slower arm reached.
 func TestPacedArmsServeTheSameLoad(t *testing.T) {
 	c := Claim{ID: "7", Title: "x", Statement: "x.", Arms: []Arm{
 		{Name: "fast", Threads: Threads{N: 2}, Job: reads("psync", 4096, 1)},
@@ -874,7 +880,7 @@ func TestSchemaIsCurrentAndHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "claims.schema.json", append(text, '\n'))
+	golden(t, "../../docs/claims.schema.json", append(text, '\n'))
 
 	resolved, err := schema.Resolve(nil)
 	if err != nil {

@@ -30,7 +30,7 @@ type Document struct {
 	Profile     string        `json:"profile"`
 	Strict      bool          `json:"strict"`    // verdicts from mostly disturbed blocks are withheld
 	MinDelta    float64       `json:"min_delta"` // smallest relevant effect of the profile
-	ArmNS       int64         `json:"arm_ns"`    // measured window of an arm
+	ArmNS       int64         `json:"arm_ns"`    // measured window of an arm, unless a claim needs longer ones
 	Seed        uint64        `json:"seed"`
 	Records     []Record      `json:"claims"`
 }
@@ -50,6 +50,7 @@ type Record struct {
 	Arms        []ArmRecord `json:"arms"`         // that were run
 	Skipped     []SkipArm   `json:"skipped_arms"` // that were not
 	Tests       []Outcome   `json:"tests"`
+	ArmNS       int64       `json:"arm_ns"`     // measured window of an arm
 	Confidence  float64     `json:"confidence"` // of the look at which the blocks ended
 	Blocks      []Block     `json:"blocks"`
 	Passes      []Pass      `json:"explain_passes"` // traced after the blocks
@@ -163,7 +164,7 @@ func (r *Record) whyNot() string {
 		}
 		for _, k := range r.Skipped {
 			if slices.Contains(t.Test.Of, k.Name) || slices.Contains(t.Test.To, k.Name) {
-				return fmt.Sprintf("%s: arm %s needs %s", t.Test.Name, k.Name, strings.Join(k.Codes, ", "))
+				return fmt.Sprintf("%s: arm %s was not run: %s", t.Test.Name, k.Name, strings.Join(k.Codes, ", "))
 			}
 		}
 		return t.Test.Name + ": " + t.Why

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/blkmeter/blkmeter/internal/stats"
 )
@@ -75,6 +76,9 @@ func (s *session) explain() {
 		if len(line.arms) > 0 {
 			r.Explain = append(r.Explain, line.what+": "+strings.Join(line.arms, ", "))
 		}
+	}
+	if len(calls) > 0 {
+		r.Explain = append(r.Explain, fmt.Sprintf("an empty system call (getppid) takes %s here", prose.Nanoseconds(cpu.SyscallNS())))
 	}
 	r.Explain = append(r.Explain, s.curves()...)
 	r.Explain = append(r.Explain, s.tails()...)

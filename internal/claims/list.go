@@ -98,8 +98,8 @@ The intervals are bias-corrected and accelerated bootstrap intervals over blocks
 number of blocks is fixed beforehand, with early looks at 6 and 10 blocks that need 99.5 % and 99 %
 confidence, because looking until something shows finds effects that are not there.
 
-` + "`--output=FILE`" + ` keeps a document (` + "`blkmeter.claims/1`" + `) with every block's raw summary and its seed, from which all
-verdicts can be computed again without the machine.
+` + "`--output=FILE`" + ` keeps a document (` + "`blkmeter.claims/1`" + `, [schema](claims.schema.json)) with every block's raw summary and
+its seed, from which ` + "`blkmeter report`" + ` computes all verdicts again without the machine.
 
 ## Codes
 
@@ -168,6 +168,9 @@ Nothing is quoted from what was not read.
 		b.WriteString("\n| arm | what it is |\n|---|---|\n")
 		for _, a := range c.Arms {
 			fmt.Fprintf(&b, "| %s | %s |\n", a.Name, a.describe())
+		}
+		for _, a := range c.Passes {
+			fmt.Fprintf(&b, "| %s | %s, once after the blocks |\n", a.Name, a.describe())
 		}
 		b.WriteString("\n| test | rule | claimed | decides |\n|---|---|---|---|\n")
 		for _, t := range c.Tests {

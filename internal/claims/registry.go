@@ -97,6 +97,12 @@ func ratio(of, to string, metric Metric, want Want, delta float64) Test {
 	}
 }
 
+// named gives a test a name that tells it from another one of the same arms.
+func named(name string, t Test) Test {
+	t.Name = name
+	return t
+}
+
 // reported turns a test into one that decides nothing.
 func reported(t Test) Test {
 	t.Decides = false
@@ -228,7 +234,7 @@ func queueLockClaims() []Claim {
 			withBand(ratio("mq-deadline", "none", IOPS, Below, 0.10), Band{0.2, 0.6, "16 cores or more", axboe24}),
 			withBand(ratio("bfq", "none", IOPS, Below, 0.10), Band{0.2, 0.6, "16 cores or more", axboe24}),
 			reported(ratio("kyber", "none", IOPS, Below, 0.10)),
-			reported(ratio("bfq", "none", CostPerIO, Above, 0.10)),
+			reported(named("CPU time per I/O bfq/none", ratio("bfq", "none", CostPerIO, Above, 0.10))),
 		},
 		Explain:     []string{"contended lock acquisitions per 1,000 I/O and their call sites, per scheduler"},
 		Confounders: []string{"none may issue directly while a scheduler forces insert and dispatch, so part of the gap is more work, not contention: see claim 3"},
@@ -390,7 +396,7 @@ func queueLockClaims() []Claim {
 			reported(ratio("bfq depth 1", "none depth 1", MeanNS, Above, 0.20)),
 			reported(Test{Name: "p99.9 bfq/none at 70%", Rule: RuleTail, Quantile: 0.999, Of: []string{"bfq at 70%"}, To: []string{"none at 70%"}, Want: Above, Delta: 0.20}),
 		},
-		Confounders: []string{"closed-loop latency at different throughput is Little's law, not a finding: arrivals are open-loop at equal load", "timer slack in the generator", "peaks are measured before the blocks: where they vary, 90 % of one may be more than the device can do later"},
+		Confounders: []string{"closed-loop latency at different throughput is Little's law, not a finding: arrivals are open-loop at equal load", "timer slack in the generator", "peaks are the lowest of three measured before the blocks: where they vary much, 90 % of one may still be more than the device can do later"},
 		Priority:    12,
 	}
 	return []Claim{claim1, claim2, claim3, claim4, claim5, claim6, claim7}
@@ -552,7 +558,7 @@ func deviceClaims() []Claim {
 			},
 			Tests: []Test{
 				ratio("poll", "irq", MeanNS, Below, 0.05),
-				reported(ratio("poll", "irq", CPUPerIO, Above, 0.05)),
+				reported(named("CPU time per I/O poll/irq", ratio("poll", "irq", CostPerIO, Above, 0.05))),
 				reported(ratio("poll depth 32", "irq depth 32", IOPS, Above, 0.05)),
 			},
 			Explain:     []string{"the change of /proc/interrupts for the device's queues is zero when polling"},
@@ -610,7 +616,7 @@ func deviceClaims() []Claim {
 			Arms:       engines(32),
 			Tests: []Test{
 				withBand(ratio("io_uring", "libaio", IOPS, Above, 0.05), Band{1.5, 2.5, "when the CPU is the limit", uringPDF}),
-				reported(ratio("io_uring", "libaio", CPUPerIO, Below, 0.05)),
+				reported(named("CPU time per I/O io_uring/libaio", ratio("io_uring", "libaio", CostPerIO, Below, 0.05))),
 				reported(ratio("io_uring fixed", "io_uring", IOPS, Above, 0.05)),
 			},
 			Confounders: []string{"batch sizes must match", "a device at its limit makes all interfaces equal: then CPU per I/O decides"},
@@ -640,7 +646,7 @@ func deviceClaims() []Claim {
 				ratio("io_uring", "libaio", CostPerIO, Below, 0.05),
 				ratio("libaio", "psync", CostPerIO, Below, 0.05),
 				reported(ratio("io_uring batched polled", "io_uring", CostPerIO, Below, 0.05)),
-				reported(ratio("io_uring", "libaio", CPUPerIO, Below, 0.05)),
+				reported(named("submitting thread only, io_uring/libaio", ratio("io_uring", "libaio", CPUPerIO, Below, 0.05))),
 			},
 			Explain:     []string{costOf},
 			Confounders: []string{"others' I/O keeps kernel threads busy, too", "interrupts are charged to whoever they interrupt, and to nobody where they hit an idle CPU", "bypassing the kernel (SPDK) is not measured here"},
@@ -682,7 +688,7 @@ func deviceClaims() []Claim {
 				{Name: "cost of one crossing (b in a + b/batch)", Rule: RuleSlope, Metric: CPUPerIO, Of: batchNames, Want: Above, Low: 0, Decides: true},
 				ratio("io_uring batch 16", "io_uring batch 1", CPUPerIO, Below, 0.10),
 				reported(ratio("libaio batch 16", "libaio batch 1", CPUPerIO, Below, 0.10)),
-				reported(ratio("io_uring batch 16", "io_uring batch 1", MeanNS, Above, 0.10)),
+				reported(named("latency io_uring batch 16/io_uring batch 1", ratio("io_uring batch 16", "io_uring batch 1", MeanNS, Above, 0.10))),
 			},
 			Explain:     []string{syscallsPerIO},
 			Confounders: []string{"batching raises mean latency", "completions are taken 16 at a time in all arms", "mitigations dominate the cost of a crossing"},
@@ -746,7 +752,7 @@ func deviceClaims() []Claim {
 				{Name: "p99 kyber/none", Rule: RuleTail, Quantile: 0.99, Of: []string{"kyber"}, To: []string{"none"}, Want: Below, Delta: 0.30, Decides: true},
 				reported(Test{Name: "p99 mq-deadline/none", Rule: RuleTail, Quantile: 0.99, Of: []string{"mq-deadline"}, To: []string{"none"}, Want: Below, Delta: 0.30}),
 				reported(Test{Name: "p99 bfq/none beside writes", Rule: RuleTail, Quantile: 0.99, Of: []string{"bfq beside writes"}, To: []string{"none beside writes"}, Want: Below, Delta: 0.30}),
-				reported(ratio("bfq", "none", BytesPerS, Below, 0.30)),
+				reported(named("throughput of the bulk bfq/none", ratio("bfq", "none", BytesPerS, Below, 0.30))),
 			},
 			Confounders: []string{"queues inside the device hide the scheduler", "BFQ tells I/O contexts apart: threads of a Go program have one each, as processes do"},
 			Priority:    16,
@@ -792,8 +798,8 @@ func deviceClaims() []Claim {
 				}),
 				ratio("rq_affinity=2", "rq_affinity=0", CostPerIO, Below, 0.03),
 				reported(ratio("rq_affinity=1", "rq_affinity=0", CostPerIO, Below, 0.03)),
-				reported(ratio("rq_affinity=2", "rq_affinity=0", CPUPerIO, Below, 0.03)),
-				reported(ratio("rq_affinity=2", "rq_affinity=0", IOPS, Above, 0.03)),
+				reported(named("submitting thread only, rq_affinity=2/rq_affinity=0", ratio("rq_affinity=2", "rq_affinity=0", CPUPerIO, Below, 0.03))),
+				reported(named("IOPS rq_affinity=2/rq_affinity=0", ratio("rq_affinity=2", "rq_affinity=0", IOPS, Above, 0.03))),
 			},
 			Explain:     []string{"block_rq_issue and block_rq_complete counted per CPU: with 2, all complete where they were issued", costOf},
 			Confounders: []string{"interrupts between CPUs are dear in VMs, so the sign can flip there: a good finding", "what interrupts take from idle CPUs and from other programs is not in the CPU time"},
@@ -813,7 +819,7 @@ func deviceClaims() []Claim {
 			Arms:       []Arm{onNode("local", 1, PlaceLocalNode), onNode("remote", 1, PlaceRemoteNode)},
 			Tests: []Test{
 				ratio("remote", "local", MeanNS, Above, 0.03),
-				reported(ratio("remote", "local", CPUPerIO, Above, 0.03)),
+				reported(named("CPU time per I/O remote/local", ratio("remote", "local", CostPerIO, Above, 0.03))),
 			},
 			Confounders: []string{"sub-NUMA clustering", "different clocks per socket", "numa_node = -1"},
 			Priority:    21,

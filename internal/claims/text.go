@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,9 +59,11 @@ func (d *Document) record(b *strings.Builder, r *Record) {
 		}
 		fmt.Fprintf(b, "%s%s\n", label("arm"), line)
 	}
-	fmt.Fprintf(b, "%s%d of %v each, %.4g%% intervals\n", label("blocks"), len(r.Blocks), time.Duration(d.ArmNS), 100*r.Confidence)
+	fmt.Fprintf(b, "%s%d of %v each, %.4g%% intervals\n", label("blocks"), len(r.Blocks), time.Duration(max(r.ArmNS, d.ArmNS)), 100*r.Confidence)
 	for _, o := range r.Tests {
-		d.outcome(b, o)
+		if o.Interval != nil || o.Test.Decides || !r.lacksArm(&o.Test) {
+			d.outcome(b, o)
+		}
 	}
 	verdict := string(r.Verdict)
 	if r.Verdict == CannotTest && r.Why != "" {
@@ -81,6 +84,11 @@ func (d *Document) record(b *strings.Builder, r *Record) {
 	if r.Honesty != "" {
 		b.WriteString(prose.Wrap(label("note"), r.Honesty))
 	}
+}
+
+// lacksArm says whether an arm of the test was left out, which is told with the arm.
+func (r *Record) lacksArm(t *Test) bool {
+	return slices.ContainsFunc(r.Skipped, func(k SkipArm) bool { return slices.Contains(t.Of, k.Name) || slices.Contains(t.To, k.Name) })
 }
 
 // skipped lists the arms that were left out, those for the same reason together.
