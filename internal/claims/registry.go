@@ -668,6 +668,10 @@ func deviceClaims() []Claim {
 			Tests: []Test{
 				ratio("one clock per batch", "as usual", IOPS, Above, 0.05),
 				reported(ratio("no device", "as usual", IOPS, Above, 0.50)),
+				reported(Test{
+					Name: "blkmeter's own share of the CPU time per I/O", Rule: RuleRatio, Metric: CPUPerIO, Of: []string{"no device"}, To: []string{"as usual"},
+					Want: Above, Low: 0.05,
+				}),
 			},
 			Confounders: []string{"the clock source", "cache misses of histograms", "fewer clocks come with larger batches: claim 14 holds the batch's own gain"},
 			Priority:    15,
