@@ -185,13 +185,13 @@ func (r *Record) kernelLocks() []string {
 	for _, p := range r.Passes {
 		tell(p.Name, []Sample{p.Sample})
 	}
+	if len(often) < 2 {
+		return nil // there is nothing to compare it with
+	}
 	if len(long) > 0 {
 		lines = append([]string{"spinning for them per I/O: " + strings.Join(long, ", ")}, lines...)
 	}
-	if len(often) > 0 {
-		lines = append([]string{"contended acquisitions of the block layer's locks per 1,000 I/O: " + strings.Join(often, ", ")}, lines...)
-	}
-	return lines
+	return append([]string{"contended acquisitions of the block layer's locks per 1,000 I/O: " + strings.Join(often, ", ")}, lines...)
 }
 
 // topSites names those that waited most, of the block layer or of the rest of the kernel, with their waits per

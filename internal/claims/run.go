@@ -445,6 +445,9 @@ func (a *Arm) What() string {
 			if v := a.Job.QueueVariant; v != defaultVariant {
 				parts = append(parts, "variant "+v)
 			}
+			if a.Job.HoldNS > 0 {
+				parts = append(parts, fmt.Sprintf("held %d ns longer per request", a.Job.HoldNS))
+			}
 		}
 	}
 	for _, m := range []map[string]string{a.Queue, a.NullBlk} {
