@@ -37,6 +37,7 @@ type Result struct {
 	Samples    []Sample            `json:"samples"`     // what went on around the workers, once a second
 	Explain    *Explain            `json:"explain"`     // what the explain pass proved; null without one
 	Idle       *Idle               `json:"cpu_idle"`    // how idle the machine's CPUs were; null unless asked for
+	Costs      []StageCost         `json:"costs"`       // what each stage cost in processor time; null unless asked for
 }
 
 // Status is what became of a run.
@@ -84,6 +85,18 @@ type Host struct {
 	UringDisabled  int         `json:"uring_disabled"` // kernel.io_uring_disabled; -1 when the kernel has no such switch
 	MemlockBytes   int64       `json:"memlock_bytes"`  // RLIMIT_MEMLOCK, -1 unlimited
 	OpenFilesLimit int64       `json:"open_files_limit"`
+}
+
+// StageCost is the processor time that jobs which ran together cost, ramp included: that of all threads of
+// blkmeter, io_uring's included (iou-wrk, iou-sqp), and of the kernel's own threads, such as the workers of loop
+// devices and ksoftirqd, whoever they worked for. What interrupts take is in it where they interrupted one of
+// those; what they take from other programs and from idle CPUs is not.
+type StageCost struct {
+	Jobs            []string `json:"jobs"`
+	IOs             int64    `json:"ios"` // reads, writes and trims
+	ProcessNS       int64    `json:"process_ns"`
+	KernelThreadsNS int64    `json:"kernel_threads_ns"`
+	PerIONS         float64  `json:"per_io_ns"` // of both; 0 without I/O
 }
 
 // Idle is the share of the run's time in which CPUs had nothing to do or waited for I/O, as the kernel counts

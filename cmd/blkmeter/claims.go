@@ -220,7 +220,7 @@ func claimsEnvironment() (claims.Environment, error) {
 	if err != nil {
 		return claims.Environment{}, fault.Wrap(err, fault.ExitEnvironment, "NO_AFFINITY", "", "the CPUs of this process are unknown")
 	}
-	cores, nodes := claims.Topology("/sys", cpus)
+	cpus, cores, nodes := claims.Topology("/sys", cpus)
 	return claims.Environment{
 		CPUs: cpus, Cores: cores, NUMANodes: nodes, Root: os.Geteuid() == 0, RealTime: lockbench.MayInvert(),
 	}, nil

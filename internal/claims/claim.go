@@ -150,7 +150,9 @@ type Claim struct {
 	Needs       []Need              // without them nothing can be tested
 	Arms        []Arm
 	Tests       []Test
-	Explain     []string // what the explain pass looks at
+	MinArm      time.Duration // arms are at least this long, for what happens seldom
+	Passes      []Arm         // traced once each after the blocks, for what the explanation tells; nothing is decided by them
+	Explain     []string      // what the explain pass looks at
 	Confounders []string
 	Honesty     string // a sentence printed with every result of this claim
 	Priority    int    // for --budget: lower is told first
@@ -161,18 +163,23 @@ func (c *Claim) NeedsDevice() bool {
 	return slices.ContainsFunc(c.Arms, func(a Arm) bool { return a.Job != nil })
 }
 
-// Threads says how many threads an arm uses: a number, or so many per CPU.
+// Threads says how many threads an arm uses: a number, or so many per CPU or physical core.
 type Threads struct {
-	N      int // fixed
-	PerCPU int // times the CPUs that may be used, when N is 0
+	N       int // fixed
+	PerCPU  int // times the CPUs that may be used, when N is 0
+	PerCore int // times the physical cores among them, when both are 0
 }
 
-// On returns the number on a machine with that many usable CPUs.
-func (t Threads) On(cpus int) int {
-	if t.N > 0 {
+// On returns the number on a machine with that many usable CPUs and cores.
+func (t Threads) On(cpus, cores int) int {
+	switch {
+	case t.N > 0:
 		return t.N
+	case t.PerCore > 0 && t.PerCPU == 0:
+		return t.PerCore * max(1, cores)
+	default:
+		return max(1, t.PerCPU) * max(1, cpus)
 	}
-	return max(1, t.PerCPU) * max(1, cpus)
 }
 
 // Arm is one side of a comparison: a job on the device, or an experiment with a lock alone.
@@ -186,6 +193,7 @@ type Arm struct {
 	Lock *LockArm // a lock alone
 
 	Job     *workloads.Job    // the I/O; NumJobs, Runtime and RampTime are set by the scheduler
+	Stripes int               // of a shared queue: so many of them, each for an equal part of the threads; 0: one. Negative: one for each thread
 	Beside  *workloads.Job    // I/O that disturbs Job meanwhile, from a thread of its own
 	Queue   map[string]string // settings of /sys/block/X/queue to make before and undo after
 	NullBlk map[string]string // attributes of a null_blk device made for the arm, where the platform is null_blk
@@ -239,12 +247,13 @@ const (
 	IOPS      Metric = "iops_per_s"
 	OpsPerS   Metric = "ops_per_s"
 	PairNS    Metric = "pair_ns"
-	CPUPerIO  Metric = "cpu_per_io_ns"
+	CPUPerIO  Metric = "cpu_per_io_ns"      // of the submitting threads
+	CostPerIO Metric = "cpu_cost_per_io_ns" // of blkmeter and the kernel's threads
 	MeanNS    Metric = "latency_mean_ns"
 	WaitNS    Metric = "wait_ns"
 	IOs       Metric = "ios"
-	Contended Metric = "contended_acquisitions"
-	LockWait  Metric = "lock_wait_ns"
+	Contended Metric = "contended_acquisitions" // of locks of the block layer, in an explain pass
+	LockWait  Metric = "lock_wait_ns"           // for the shared queue's lock; in an explain pass, spinning for the block layer's
 	Jain      Metric = "jain"
 	GapNS     Metric = "longest_gap_ns"
 	Switches  Metric = "involuntary_switches"
@@ -258,7 +267,15 @@ type Sample struct {
 	Values    map[Metric]float64 `json:"values"`
 	Histogram string             `json:"latency_hdr_v2,omitempty"` // latencies or waits: HdrHistogram V2, zlib, base64
 	Codes     []Code             `json:"codes,omitempty"`          // what disturbed it
-	Sites     []string           `json:"sites,omitempty"`          // of an explain pass: call sites of contended locks
+	Sites     []Site             `json:"sites,omitempty"`          // of an explain pass: who waited for the kernel's locks, most waits first
+}
+
+// Site is a function of the kernel that waited for locks.
+type Site struct {
+	Function   string `json:"function"`
+	BlockLayer bool   `json:"block_layer"` // it is the block layer's or a scheduler's
+	Waits      int64  `json:"waits"`
+	WaitNS     int64  `json:"wait_ns"`
 }
 
 // Runner runs one arm, once. Arms with a Lock need no device. An error that wraps engine.ErrUnsupported says
@@ -388,16 +405,21 @@ func ProfileNamed(name string) (Profile, bool) {
 // Cost is how long testing the claim may take at most.
 func (p Profile) Cost(c *Claim) time.Duration {
 	var block time.Duration
+	arm := max(p.Arm, c.MinArm)
 	for _, a := range c.Arms {
-		block += p.Arm + p.Ramp + 20*time.Millisecond
+		window := arm + p.Ramp
+		if a.Lock != nil && a.Lock.Mode == LockPair {
+			window /= pairShare
+		}
+		block += window + 20*time.Millisecond
 		if a.Job != nil {
 			block += ioOverhead
 		}
 		if a.Explain {
-			block += tracedOverhead + min(p.Arm, time.Second)
+			block += tracedOverhead + min(arm, time.Second)
 		}
 	}
-	return time.Duration(p.Looks[len(p.Looks)-1].Blocks) * block
+	return time.Duration(p.Looks[len(p.Looks)-1].Blocks)*block + time.Duration(len(c.Passes))*(arm+p.Ramp+tracedOverhead+min(arm, time.Second))
 }
 
 const (

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -292,6 +293,19 @@ func TestWhatCannotBeTested(t *testing.T) {
 	}
 }
 
+// lasting is a runner whose arms take their time.
+type lasting struct {
+	Runner
+	arm time.Duration
+}
+
+func (l lasting) RunArm(ctx context.Context, a Arm) (Sample, error) {
+	time.Sleep(l.arm) // of a bubble
+	return l.Runner.RunArm(ctx, a)
+}
+
+// TestBudgetTakesTheMostTelling: the most telling claims are run first, one is begun only if it fits at its most,
+// and what earlier ones did not need is there for later ones. The records are in the order asked for.
 func TestBudgetTakesTheMostTelling(t *testing.T) {
 	var all []Claim
 	for i, priority := range []int{3, 1, 2} {
@@ -300,19 +314,33 @@ func TestBudgetTakesTheMostTelling(t *testing.T) {
 		all = append(all, c)
 	}
 	p := ciProfile()
-	r := newSynthetic(1, 0.01, map[string]float64{"futex": 1000, "ticket": 500})
 	c := loss()
-	d, err := Run(context.Background(), twoCPUs, all, r, Options{Profile: p, Budget: 2*p.Cost(&c) + 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range []Verdict{CannotTest, Reproduced, Reproduced} {
-		if got := d.Records[i].Verdict; got != want {
-			t.Errorf("claim %s with priority %d: %s, want %s", all[i].ID, all[i].Priority, got, want)
-		}
-	}
-	if d.Records[0].Codes[0] != "OVER_BUDGET" {
-		t.Errorf("codes %v", d.Records[0].Codes)
+	cost := p.Cost(&c)
+	for _, budget := range []struct {
+		costs float64 // each claim takes 0.6 of its cost, since it is decided after 6 of 10 blocks
+		want  []Verdict
+	}{
+		{0.9, []Verdict{CannotTest, CannotTest, CannotTest}},
+		{1.1, []Verdict{CannotTest, Reproduced, CannotTest}},
+		{1.7, []Verdict{CannotTest, Reproduced, Reproduced}},
+		{2.3, []Verdict{Reproduced, Reproduced, Reproduced}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := lasting{newSynthetic(1, 0.01, map[string]float64{"futex": 1000, "ticket": 500}), cost / 20}
+			d, err := Run(context.Background(), twoCPUs, all, r, Options{Profile: p, Budget: time.Duration(budget.costs * float64(cost))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range budget.want {
+				rec := &d.Records[i]
+				if rec.ID != all[i].ID || rec.Verdict != want {
+					t.Errorf("%.1f costs, claim %s with priority %d: %s, want %s", budget.costs, rec.ID, all[i].Priority, rec.Verdict, want)
+				}
+				if want == CannotTest && (len(rec.Codes) != 1 || rec.Codes[0] != "OVER_BUDGET") {
+					t.Errorf("codes %v", rec.Codes)
+				}
+			}
+		})
 	}
 }
 
@@ -479,12 +507,12 @@ func TestRules(t *testing.T) {
 		},
 		{
 			name:   "ceiling",
-			test:   Test{Rule: RuleCeiling, Of: []string{"max"}, To: []string{"bfq", "none"}},
+			test:   Test{Rule: RuleCeiling, Metric: CPUPerIO, Of: []string{"max"}, To: []string{"bfq", "none"}},
 			values: vals{"max": {IOPS: 500_000, CPUPerIO: 5000}, "bfq": {IOPS: 1, CPUPerIO: 3900}, "none": {IOPS: 1, CPUPerIO: 2000}}, want: 0.95,
 		},
 		{
 			name: "explained",
-			test: Test{Rule: RuleExplained, Of: []string{"max", "one"}, To: []string{"max untraced", "one untraced"}},
+			test: Test{Rule: RuleExplained, Metric: CPUPerIO, Of: []string{"max", "one"}, To: []string{"max untraced", "one untraced"}},
 			values: vals{
 				"max": {LockWait: 1_100_000, IOs: 1000}, "one": {LockWait: 100_000, IOs: 1000},
 				"max untraced": {CPUPerIO: 3250}, "one untraced": {CPUPerIO: 2000},
@@ -524,6 +552,51 @@ func TestRules(t *testing.T) {
 				t.Errorf("a test of an arm that is not there: %s", o.Verdict)
 			}
 		})
+	}
+}
+
+// TestNothingAddedExplainsNothing: contention that costs no CPU time is no explanation of a loss.
+func TestNothingAddedExplainsNothing(t *testing.T) {
+	values := map[string]map[Metric]float64{
+		"max traced": {LockWait: 1_100_000, IOs: 1000}, "one traced": {LockWait: 100_000, IOs: 1000},
+		"max": {CostPerIO: 1500}, "one": {CostPerIO: 2000},
+	}
+	tb := &table{blocks: blocksOf(values, nil), arms: map[string]ArmRecord{"max traced": {}, "one traced": {}, "max": {}, "one": {}}}
+	o := tb.answer(Test{
+		Rule: RuleExplained, Metric: CostPerIO, Of: []string{"max traced", "one traced"}, To: []string{"max", "one"}, Want: Above, Low: 0.5, Decides: true,
+	}, 0.95, 0)
+	if o.Verdict != NotReproduced || o.Interval.Estimate != 0 {
+		t.Errorf("%s: %+v %s", o.Verdict, o.Interval, o.Why)
+	}
+}
+
+// TestNothingCounted: a side without a single event makes no document that cannot be written.
+func TestNothingCounted(t *testing.T) {
+	values := map[string]map[Metric]float64{"max": {Contended: 100, IOs: 1000}, "one": {Contended: 0, IOs: 1000}}
+	tb := &table{blocks: blocksOf(values, nil), arms: map[string]ArmRecord{"max": {}, "one": {}}}
+	for _, of := range []string{"max", "one"} {
+		o := tb.answer(Test{Rule: RuleShareRatio, Metric: Contended, Per: IOs, Of: []string{of}, To: []string{"one"}, Want: Above, Low: 2, Decides: true}, 0.95, 0)
+		want := map[string]Verdict{"max": Reproduced, "one": NotReproduced}[of]
+		if o.Verdict != want {
+			t.Errorf("%s/one: %s, %+v %s", of, o.Verdict, o.Interval, o.Why)
+		}
+	}
+	tb.blocks = blocksOf(map[string]map[Metric]float64{"one": {Contended: 1, IOs: 0}}, nil)
+	o := tb.answer(Test{Rule: RuleShare, Metric: Contended, Per: IOs, Of: []string{"one"}, Want: Above, Low: 2}, 0.95, 0)
+	if o.Verdict != CannotTest || o.Interval != nil || o.Why == "" {
+		t.Errorf("no I/O: %s %+v", o.Verdict, o.Interval)
+	}
+}
+
+// TestACurveNeedsThreeLoads: two points fit any curve.
+func TestACurveNeedsThreeLoads(t *testing.T) {
+	tb := &table{
+		blocks: blocksOf(map[string]map[Metric]float64{"a@1": {IOPS: 1}, "a@2": {IOPS: 2}}, nil),
+		arms:   map[string]ArmRecord{"a@1": {Series: "a", Load: 1}, "a@2": {Series: "a", Load: 2}},
+	}
+	o := tb.answer(Test{Rule: RuleCurve, Metric: IOPS, Of: []string{"a"}, To: []string{"b"}, Want: Above, Decides: true}, 0.95, 0)
+	if o.Verdict != CannotTest || !strings.Contains(o.Why, "2 arms of a") {
+		t.Errorf("%s: %s", o.Verdict, o.Why)
 	}
 }
 
@@ -587,14 +660,19 @@ func TestRegistry(t *testing.T) {
 				}
 			}
 		}
+		for _, a := range c.Passes {
+			if !a.Explain || a.Job == nil {
+				t.Errorf("claim %s: the pass %s is not traced", c.ID, a.Name)
+			}
+		}
 		decides := false
 		tests := map[string]bool{}
 		for _, x := range c.Tests {
 			decides = decides || x.Decides
-			if tests[x.Name+string(x.Metric)] || x.Name == "" {
+			if tests[x.Name] || x.Name == "" {
 				t.Errorf("claim %s: two tests are called %q", c.ID, x.Name)
 			}
-			tests[x.Name+string(x.Metric)] = true
+			tests[x.Name] = true
 			used := slices.Concat(x.Of, x.To)
 			if x.Than != nil {
 				used = slices.Concat(used, x.Than.Of, x.Than.To)
@@ -667,6 +745,7 @@ func TestDeviceClaimsNeedADevice(t *testing.T) {
 	}
 }
 
+// TestPacedArms: the load is half of the lowest rate that the slower arm reached.
 func TestPacedArmsServeTheSameLoad(t *testing.T) {
 	c := Claim{ID: "7", Title: "x", Statement: "x.", Arms: []Arm{
 		{Name: "fast", Threads: Threads{N: 2}, Job: reads("psync", 4096, 1)},
@@ -801,7 +880,7 @@ func TestSchemaIsCurrentAndHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "claims.schema.json", append(text, '\n'))
+	golden(t, "../../docs/claims.schema.json", append(text, '\n'))
 
 	resolved, err := schema.Resolve(nil)
 	if err != nil {

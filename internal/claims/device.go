@@ -7,7 +7,9 @@ import (
 	"maps"
 	"slices"
 	"syscall"
+	"time"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/catalog"
 	"github.com/blkmeter/blkmeter/internal/device"
@@ -69,7 +71,7 @@ func (r *DeviceRunner) runArm(ctx context.Context, a Arm) (s Sample, err error) 
 		defer func() { err = errors.Join(err, changes.Restore()) }()
 	}
 	before, user := readTicks("/proc/stat", r.CPUs), ownUserCPU()
-	result, err := run.Run(ctx, plan, run.Options{Env: r.Env, Explain: a.Explain, Scratch: r.Subject.file})
+	result, err := run.Run(ctx, plan, run.Options{Env: r.Env, Explain: a.Explain, Cost: true, Scratch: r.Subject.file})
 	if ctx.Err() != nil {
 		return Sample{}, ctx.Err()
 	}
@@ -79,7 +81,7 @@ func (r *DeviceRunner) runArm(ctx context.Context, a Arm) (s Sample, err error) 
 	if e := result.Error; e != nil {
 		return Sample{}, lacking(&fault.Error{Code: e.Code, Sentence: e.Sentence, Hint: e.Hint})
 	}
-	if s, err = sampleOf(result, plan); err != nil {
+	if s, err = sampleOf(result, a.Beside != nil); err != nil {
 		return Sample{}, err
 	}
 	if a.Explain {
@@ -99,8 +101,16 @@ func (r *DeviceRunner) plan(a Arm) (*workloads.Plan, error) {
 			err: fmt.Errorf("this arm needs a null_blk with %s", settingsText(a.NullBlk)),
 		}
 	}
-	job := *a.Job
-	plan := &workloads.Plan{Jobs: []workloads.Job{job}}
+	plan := &workloads.Plan{}
+	stripes := max(a.Stripes, 1)
+	for i := range stripes {
+		job := *a.Job
+		job.NumJobs = a.Job.NumJobs / stripes
+		if i < a.Job.NumJobs%stripes {
+			job.NumJobs++
+		}
+		plan.Jobs = append(plan.Jobs, job)
+	}
 	if a.Beside != nil {
 		beside := *a.Beside
 		beside.Name = "beside"
@@ -113,7 +123,7 @@ func (r *DeviceRunner) plan(a Arm) (*workloads.Plan, error) {
 	}
 	var beside *workloads.Job
 	if a.Beside != nil {
-		beside = &plan.Jobs[1]
+		beside = &plan.Jobs[len(plan.Jobs)-1]
 	}
 	return plan, place(a.Place, r.CPUs, &r.Subject.Facts, device.Interrupts("", r.Subject.Facts.Disk), &plan.Jobs[0], beside)
 }
@@ -195,37 +205,83 @@ func lacking(err error) error {
 	return &lackError{need: Need{Code: code}, remedy: remedy, err: err}
 }
 
-// sampleOf takes an arm's numbers out of a Result. The first job is the arm's, the second runs beside it.
-func sampleOf(r *report.Result, plan *workloads.Plan) (Sample, error) {
+// sampleOf takes an arm's numbers out of a Result. The last job runs beside the arm's if there is such a one; the
+// others are the arm's, several if its queue is striped.
+func sampleOf(r *report.Result, beside bool) (Sample, error) {
 	s := Sample{Values: map[Metric]float64{}}
-	if len(r.Jobs) != len(plan.Jobs) {
-		return s, fmt.Errorf("%d of %d jobs were run", len(r.Jobs), len(plan.Jobs))
+	jobs := r.Jobs
+	if beside && len(jobs) > 0 {
+		if d := firstDir(&jobs[len(jobs)-1]); d != nil {
+			s.Values[BytesPerS] = d.BW
+		}
+		jobs = jobs[:len(jobs)-1]
 	}
-	job := &r.Jobs[0]
-	dir := firstDir(job)
-	if dir == nil || dir.IOs == 0 {
-		return s, fmt.Errorf("no I/O was completed in the measured window")
-	}
-	ios := float64(dir.IOs)
-	latency := dir.Clat
-	if dir.Response != nil {
-		latency = dir.Response
-	}
-	s.Values[IOPS], s.Values[IOs], s.Values[MeanNS] = dir.IOPS, ios, latency.MeanNS
-	s.Values[CPUPerIO] = float64(job.CPU.UserNS+job.CPU.SysNS) / ios
-	s.Values[Syscalls] = float64(job.Syscalls) / ios
-	s.Values[Switches] = float64(job.CPU.PreemptionSwitches)
-	s.Histogram = latency.Histogram
-	if f := job.Fairness; f != nil {
-		s.Values[LockWait], s.Values[Jain], s.Values[GapNS] = float64(f.LockWaitNS), f.Jain, float64(f.LongestGapNS)
-	}
-	if len(r.Jobs) > 1 {
-		if beside := firstDir(&r.Jobs[1]); beside != nil {
-			s.Values[BytesPerS] = beside.BW
+	all := hdrhistogram.New(1, int64(time.Hour), 3)
+	for i := range jobs {
+		dir := firstDir(&jobs[i])
+		if dir == nil || dir.IOs == 0 {
+			continue
+		}
+		latency := dir.Clat
+		if dir.Response != nil {
+			latency = dir.Response
+		}
+		s.add(&jobs[i], dir, latency)
+		if len(jobs) == 1 {
+			s.Histogram = latency.Histogram
+			break
+		}
+		h, err := hdrhistogram.Decode([]byte(latency.Histogram))
+		if err != nil {
+			return s, fmt.Errorf("reading the histogram of job %s: %w", jobs[i].Name, err)
+		}
+		if dropped := all.Merge(h); dropped > 0 {
+			return s, fmt.Errorf("%d latencies of job %s are longer than an hour", dropped, jobs[i].Name)
 		}
 	}
-	s.Codes = disturbances(r, job)
+	ios := s.Values[IOs]
+	if ios == 0 {
+		return s, fmt.Errorf("no I/O was completed in the measured window")
+	}
+	for _, m := range []Metric{MeanNS, CPUPerIO, Syscalls} { // sums until now
+		s.Values[m] /= ios
+	}
+	if _, shared := s.Values[Jain]; shared {
+		s.Values[Jain] /= ios
+	}
+	if s.Histogram == "" {
+		var err error
+		if s.Histogram, err = encode(all); err != nil {
+			return s, err
+		}
+	}
+	if len(r.Costs) == 1 && !beside { // what runs beside is not told apart
+		s.Values[CostPerIO] = r.Costs[0].PerIONS
+	}
+	for i := range jobs {
+		for _, c := range disturbances(r, &jobs[i]) {
+			if !slices.Contains(s.Codes, c) {
+				s.Codes = append(s.Codes, c)
+			}
+		}
+	}
 	return s, nil
+}
+
+// add adds a job to the sums of its arm; what is per I/O is weighted by I/Os.
+func (s *Sample) add(job *report.Job, dir *report.DirStats, latency *report.Latency) {
+	ios, v := float64(dir.IOs), s.Values
+	v[IOPS] += dir.IOPS
+	v[IOs] += ios
+	v[MeanNS] += latency.MeanNS * ios
+	v[CPUPerIO] += float64(job.CPU.UserNS + job.CPU.SysNS)
+	v[Syscalls] += float64(job.Syscalls)
+	v[Switches] += float64(job.CPU.PreemptionSwitches)
+	if f := job.Fairness; f != nil {
+		v[LockWait] += float64(f.LockWaitNS)
+		v[Jain] += f.Jain * ios
+		v[GapNS] = max(v[GapNS], float64(f.LongestGapNS))
+	}
 }
 
 // firstDir is the direction that a job measures: reads if it has any.
@@ -302,9 +358,7 @@ func explained(r *report.Result, s *Sample) error {
 	}
 	stage := &r.Explain.Stages[0]
 	s.Values[IOs] = float64(stage.IOs)
-	if stage.Contentions != nil {
-		s.Values[Contended] = float64(*stage.Contentions)
-	}
+	lockWaits(stage, s)
 	for _, d := range stage.Devices {
 		same := int64(0)
 		for _, c := range d.CPUs {
@@ -316,6 +370,28 @@ func explained(r *report.Result, s *Sample) error {
 		}
 	}
 	return nil
+}
+
+// lockWaits takes the waits for locks. Where they could not be told apart by who waited, all of the kernel's
+// count as the block layer's, and there are no times.
+func lockWaits(stage *report.ExplainStage, s *Sample) {
+	if stage.Locks == nil {
+		if stage.Contentions != nil {
+			s.Values[Contended] = float64(*stage.Contentions)
+		}
+		return
+	}
+	s.Values[Contended], s.Values[LockWait] = 0, 0
+	for _, site := range stage.Locks.Sites {
+		s.Sites = append(s.Sites, Site{Function: site.Function, BlockLayer: site.BlockLayer, Waits: site.Waits, WaitNS: site.WaitNS})
+		if !site.BlockLayer {
+			continue
+		}
+		s.Values[Contended] += float64(site.Waits)
+		if site.Kind == "spin" {
+			s.Values[LockWait] += float64(site.WaitNS)
+		}
+	}
 }
 
 // foreign says whether other processes took more than 10 % of the CPUs, or the hypervisor more than 2 %, while

@@ -40,7 +40,7 @@ func ownLoop(t *testing.T) (*Subject, Environment, *DeviceRunner) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cores, nodes := Topology("/sys", cpus)
+	cpus, cores, nodes := Topology("/sys", cpus)
 	env := Environment{CPUs: cpus, Cores: cores, NUMANodes: nodes, Root: true, Device: s.Device(false)}
 	return s, env, &DeviceRunner{Subject: s, CPUs: cpus, Env: os.Getenv, StateDir: t.TempDir()}
 }
@@ -105,7 +105,7 @@ func TestClaimsOnALoopDevice(t *testing.T) {
 			continue
 		}
 		for _, k := range rec.Skipped {
-			if !strings.HasPrefix(k.Codes[0], string(NeedSched)) {
+			if !strings.HasPrefix(k.Codes[0], string(NeedSched)) && !strings.HasPrefix(k.Codes[0], string(NeedCores)) {
 				t.Errorf("claim %s, arm %s: %v", rec.ID, k.Name, k)
 			}
 		}
@@ -130,8 +130,10 @@ func checkSample(t *testing.T, id, arm string, s Sample) {
 		wanted = []Metric{IOs, SameCPU}
 	case strings.HasPrefix(arm, "shared"):
 		wanted = append(wanted, Syscalls, Jain, GapNS)
-	case arm != "no device":
-		wanted = append(wanted, Syscalls)
+	case arm == "no device" || strings.HasPrefix(arm, "no I/O"):
+		wanted = append(wanted, CostPerIO)
+	default:
+		wanted = append(wanted, Syscalls, CostPerIO)
 	}
 	for _, m := range wanted {
 		if s.Values[m] <= 0 {
@@ -140,6 +142,76 @@ func checkSample(t *testing.T, id, arm string, s Sample) {
 	}
 	if buckets, err := histogram(s.Histogram); !strings.HasSuffix(arm, "traced") && (err != nil || len(buckets) == 0) {
 		t.Errorf("claim %s, arm %s: no latencies (%v)", id, arm, err)
+	}
+}
+
+// TestStripes: an arm with a queue for each thread runs them side by side, and counts them as one.
+func TestStripes(t *testing.T) {
+	_, env, r := ownLoop(t)
+	claim, err := Select([]string{"25"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(claim[0].Arms, func(a Arm) bool { return a.Name == "striped" })
+	arm := claim[0].Arms[i]
+	session := &session{claim: &claim[0], env: Environment{CPUs: []int{0, 1, 2}}, o: Options{Profile: instant()}}
+	session.resolve(&arm)
+	plan, err := r.plan(arm)
+	if err != nil || len(plan.Jobs) != 3 || plan.Jobs[0].NumJobs != 1 {
+		t.Fatalf("%d jobs for three threads, %v", len(plan.Jobs), err)
+	}
+	arm.Stripes = 2
+	if plan, err = r.plan(arm); err != nil || len(plan.Jobs) != 2 || plan.Jobs[0].NumJobs+plan.Jobs[1].NumJobs != 3 {
+		t.Fatalf("%d jobs for two stripes, %v", len(plan.Jobs), err)
+	}
+	s, err := r.RunArm(context.Background(), arm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buckets, err := histogram(s.Histogram)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := int64(0)
+	for _, b := range buckets {
+		n += b.N
+	}
+	if float64(n) != s.Values[IOs] || s.Values[Jain] <= 0 || s.Values[Jain] > 1 || s.Values[CostPerIO] < s.Values[CPUPerIO]/2 {
+		t.Errorf("%d latencies, %v on %d CPUs", n, s.Values, len(env.CPUs))
+	}
+}
+
+// TestLockWaitsAreTraced: a traced arm tells who waited for locks of the kernel, or that nobody did.
+func TestLockWaitsAreTraced(t *testing.T) {
+	_, env, r := ownLoop(t)
+	claim, err := Select([]string{"2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arm := claim[0].Passes[0]
+	session := &session{claim: &claim[0], env: env, o: Options{Profile: instant()}}
+	session.resolve(&arm)
+	s, err := r.RunArm(context.Background(), arm)
+	if errors.Is(err, engine.ErrUnsupported) {
+		t.Skipf("tracepoints cannot be counted here: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, timed := s.Values[LockWait]; !timed {
+		t.Skipf("this kernel has no lock:contention_begin, or hides its symbols: %v", s.Values)
+	}
+	var waits, ns float64
+	for _, site := range s.Sites {
+		if site.Waits <= 0 || site.WaitNS < 0 {
+			t.Errorf("%+v", site)
+		}
+		if site.BlockLayer {
+			waits, ns = waits+float64(site.Waits), ns+float64(site.WaitNS)
+		}
+	}
+	if waits != s.Values[Contended] || ns < s.Values[LockWait] {
+		t.Errorf("sites %+v, values %v", s.Sites, s.Values)
 	}
 }
 
@@ -154,7 +226,7 @@ func TestRequestsCompleteWhereAsked(t *testing.T) {
 	i := slices.IndexFunc(c[0].Arms, func(a Arm) bool { return a.Explain })
 	arm := c[0].Arms[i]
 	arm.Threads = Threads{N: 1}
-	arm.Job = (&session{o: Options{Profile: instant()}}).timed(arm.Job, 1)
+	arm.Job = (&session{claim: &c[0], o: Options{Profile: instant()}}).timed(arm.Job, 1)
 	s, err := r.RunArm(context.Background(), arm)
 	if errors.Is(err, engine.ErrUnsupported) {
 		t.Skipf("tracepoints cannot be counted here: %v", err)
@@ -218,7 +290,7 @@ func TestOwnFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &DeviceRunner{Subject: s, CPUs: cpus, Env: env}
-	arm := Arm{Name: "psync", Threads: Threads{N: 1}, Job: (&session{o: Options{Profile: instant()}}).timed(reads("psync", 4096, 1), 1)}
+	arm := Arm{Name: "psync", Threads: Threads{N: 1}, Job: (&session{claim: &Claim{}, o: Options{Profile: instant()}}).timed(reads("psync", 4096, 1), 1)}
 	for range 2 { // the second arm finds the file open still
 		sample, err := r.RunArm(context.Background(), arm)
 		if err != nil {

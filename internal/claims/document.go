@@ -30,7 +30,7 @@ type Document struct {
 	Profile     string        `json:"profile"`
 	Strict      bool          `json:"strict"`    // verdicts from mostly disturbed blocks are withheld
 	MinDelta    float64       `json:"min_delta"` // smallest relevant effect of the profile
-	ArmNS       int64         `json:"arm_ns"`    // measured window of an arm
+	ArmNS       int64         `json:"arm_ns"`    // measured window of an arm, unless a claim needs longer ones
 	Seed        uint64        `json:"seed"`
 	Records     []Record      `json:"claims"`
 }
@@ -50,9 +50,11 @@ type Record struct {
 	Arms        []ArmRecord `json:"arms"`         // that were run
 	Skipped     []SkipArm   `json:"skipped_arms"` // that were not
 	Tests       []Outcome   `json:"tests"`
+	ArmNS       int64       `json:"arm_ns"`     // measured window of an arm
 	Confidence  float64     `json:"confidence"` // of the look at which the blocks ended
 	Blocks      []Block     `json:"blocks"`
-	Explain     []string    `json:"explain"` // what the explain passes and the waits tell
+	Passes      []Pass      `json:"explain_passes"` // traced after the blocks
+	Explain     []string    `json:"explain"`        // what the explain passes and the waits tell
 	ElapsedNS   int64       `json:"elapsed_ns"`
 }
 
@@ -68,6 +70,13 @@ type ArmRecord struct {
 	Mean    float64 `json:"mean"`             // of Shown over the blocks
 	CV      float64 `json:"cv"`               // of the same; 0 with fewer than two blocks
 	Shown   Metric  `json:"shown"`            // the metric that describes the arm
+}
+
+// Pass is an arm traced once after the blocks.
+type Pass struct {
+	Name   string `json:"name"`
+	What   string `json:"what"`
+	Sample Sample `json:"sample"`
 }
 
 // SkipArm is an arm that this machine cannot run.
@@ -108,7 +117,7 @@ func (d *Document) judge(r *Record) {
 	r.Verdict = combine(r.Tests)
 	r.Why = ""
 	if r.Verdict == CannotTest {
-		r.Why = whyNot(r.Tests)
+		r.Why = r.whyNot()
 	}
 	r.summarise()
 	if disturbed, code := r.disturbance(); disturbed && (r.Verdict == Inconclusive || d.Strict) {
@@ -147,11 +156,18 @@ func combine(tests []Outcome) Verdict {
 	}
 }
 
-func whyNot(tests []Outcome) string {
-	for _, t := range tests {
-		if t.Test.Decides && t.Why != "" {
-			return t.Test.Name + ": " + t.Why
+// whyNot says why no test decided the claim: because of an arm that this machine cannot run, if that is it.
+func (r *Record) whyNot() string {
+	for _, t := range r.Tests {
+		if !t.Test.Decides || t.Why == "" {
+			continue
 		}
+		for _, k := range r.Skipped {
+			if slices.Contains(t.Test.Of, k.Name) || slices.Contains(t.Test.To, k.Name) {
+				return fmt.Sprintf("%s: arm %s was not run: %s", t.Test.Name, k.Name, strings.Join(k.Codes, ", "))
+			}
+		}
+		return t.Test.Name + ": " + t.Why
 	}
 	return "no test could decide it"
 }

@@ -1,27 +1,31 @@
 package claims
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
+	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/blkmeter/blkmeter/internal/stats"
 )
 
 // maxSites is how many call sites an explain line names.
-const maxSites = 5
+const maxSites = 3
+
+// fewWaits is how many waits per 1,000 I/O are not worth a name.
+const fewWaits = 2
 
 // explain says in words what the blocks show besides the verdict: where locks were contended, how long waits
 // were, how unfairly the lock served.
 func (s *session) explain() {
 	r := s.r
 	r.Explain = []string{}
-	var contended, waits, calls, locked, mapped []string
-	var sites []string
+	var waits, calls, locked, mapped []string
 	for _, a := range r.Arms {
-		var parts, wholes, gaps, jains []float64
+		var gaps, jains []float64
 		var histograms [][]stats.Bucket
 		var perIO averages
 		var same, issued float64
@@ -34,10 +38,6 @@ func (s *session) explain() {
 			perIO.add(values)
 			if n, ok := values[SameCPU]; ok {
 				same, issued = same+n, issued+values[IOs]
-			}
-			if n, ok := values[Contended]; ok {
-				parts, wholes = append(parts, n), append(wholes, sample.Values[IOs])
-				sites = append(sites, sample.Sites...)
 			}
 			if g, ok := sample.Values[GapNS]; ok {
 				gaps, jains = append(gaps, g), append(jains, sample.Values[Jain])
@@ -55,9 +55,6 @@ func (s *session) explain() {
 		if issued > 0 {
 			mapped = append(mapped, fmt.Sprintf("%s %.0f%%", a.Name, min(100*same/issued, 100)))
 		}
-		if ios := sum(wholes); ios > 0 {
-			contended = append(contended, fmt.Sprintf("%s %.0f", a.Name, 1000*sum(parts)/ios))
-		}
 		if len(histograms) > 0 {
 			p := stats.Quantile(histograms, 0.999)
 			line := fmt.Sprintf("%s p99.9 %s, longest gap %s, Jain %.2f", a.Name, prose.Nanoseconds(p), prose.Nanoseconds(slices.Max(gaps)), stats.Mean(jains))
@@ -67,9 +64,7 @@ func (s *session) explain() {
 			waits = append(waits, line)
 		}
 	}
-	if len(contended) > 0 {
-		r.Explain = append(r.Explain, "contended lock acquisitions per 1,000 I/O: "+strings.Join(contended, ", "))
-	}
+	r.Explain = append(r.Explain, r.kernelLocks()...)
 	for _, line := range []struct {
 		what string
 		arms []string
@@ -82,12 +77,11 @@ func (s *session) explain() {
 			r.Explain = append(r.Explain, line.what+": "+strings.Join(line.arms, ", "))
 		}
 	}
-	if len(sites) > 0 {
-		slices.Sort(sites)
-		sites = slices.Compact(sites)
-		r.Explain = append(r.Explain, "sites "+strings.Join(sites[:min(len(sites), maxSites)], ", "))
+	if len(calls) > 0 {
+		r.Explain = append(r.Explain, fmt.Sprintf("an empty system call (getppid) takes %s here", prose.Nanoseconds(cpu.SyscallNS())))
 	}
 	r.Explain = append(r.Explain, s.curves()...)
+	r.Explain = append(r.Explain, s.tails()...)
 	for i, w := range waits {
 		if i == 0 {
 			w = "waits: " + w
@@ -96,6 +90,127 @@ func (s *session) explain() {
 		}
 		r.Explain = append(r.Explain, w)
 	}
+}
+
+// tails tells the latencies of arms whose tails are asked about, of all blocks together. The longest is told with
+// how many there were, and nothing is decided by it.
+func (s *session) tails() []string {
+	asked := map[string]bool{}
+	for _, t := range s.claim.Tests {
+		if t.Rule == RuleTail {
+			asked[t.Of[0]], asked[t.To[0]] = true, true
+		}
+	}
+	var lines []string
+	for _, a := range s.r.Arms {
+		if !asked[a.Name] {
+			continue
+		}
+		var all [][]stats.Bucket
+		n, longest := int64(0), int64(0)
+		for _, b := range s.r.Blocks {
+			h, err := histogram(b.Samples[a.Name].Histogram)
+			if err != nil {
+				continue
+			}
+			all = append(all, h)
+			for _, bucket := range h {
+				n, longest = n+bucket.N, max(longest, bucket.Value)
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		line := fmt.Sprintf("latency of %s: p99 %s", a.Name, prose.Nanoseconds(stats.Quantile(all, 0.99)))
+		if n >= tailSamples(0.999) {
+			line += ", p99.9 " + prose.Nanoseconds(stats.Quantile(all, 0.999))
+		}
+		lines = append(lines, fmt.Sprintf("%s, longest %s of %s", line, prose.Nanoseconds(float64(longest)), prose.Count(float64(n))))
+	}
+	return lines
+}
+
+// kernelLocks tells what the traced samples say of waiting for the kernel's locks: how often, how long, and who.
+func (r *Record) kernelLocks() []string {
+	var often, long, lines []string
+	name := func(arm string) string { return strings.TrimSuffix(arm, " traced") }
+	tell := func(arm string, samples []Sample) {
+		var ios, waits, waitNS float64
+		timed := false
+		sites := map[string]*Site{}
+		for _, s := range samples {
+			n, counted := s.Values[Contended]
+			if !counted {
+				continue
+			}
+			ios, waits = ios+s.Values[IOs], waits+n
+			if ns, ok := s.Values[LockWait]; ok {
+				waitNS, timed = waitNS+ns, true
+			}
+			for _, site := range s.Sites {
+				if sites[site.Function] == nil {
+					sites[site.Function] = &Site{Function: site.Function, BlockLayer: site.BlockLayer}
+				}
+				sites[site.Function].Waits += site.Waits
+			}
+		}
+		if ios == 0 {
+			return
+		}
+		often = append(often, fmt.Sprintf("%s %s", name(arm), number(1000*waits/ios)))
+		if !timed {
+			return
+		}
+		long = append(long, fmt.Sprintf("%s %s", name(arm), prose.Nanoseconds(waitNS/ios)))
+		var parts []string
+		if block := topSites(sites, ios, true); len(block) > 0 {
+			parts = append(parts, strings.Join(block, ", "))
+		}
+		if elsewhere := topSites(sites, ios, false); len(elsewhere) > 0 {
+			parts = append(parts, "outside the block layer "+strings.Join(elsewhere, ", "))
+		}
+		if len(parts) > 0 {
+			lines = append(lines, "sites of "+name(arm)+": "+strings.Join(parts, "; "))
+		}
+	}
+	for _, a := range r.Arms {
+		var samples []Sample
+		for _, b := range r.Blocks {
+			if s, ok := b.Samples[a.Name]; ok && a.Explain {
+				samples = append(samples, s)
+			}
+		}
+		tell(a.Name, samples)
+	}
+	for _, p := range r.Passes {
+		tell(p.Name, []Sample{p.Sample})
+	}
+	if len(often) < 2 {
+		return nil // there is nothing to compare it with
+	}
+	if len(long) > 0 {
+		lines = append([]string{"spinning for them per I/O: " + strings.Join(long, ", ")}, lines...)
+	}
+	return append([]string{"contended acquisitions of the block layer's locks per 1,000 I/O: " + strings.Join(often, ", ")}, lines...)
+}
+
+// topSites names those that waited most, of the block layer or of the rest of the kernel, with their waits per
+// 1,000 I/O. What is less than a few is left out.
+func topSites(sites map[string]*Site, ios float64, blockLayer bool) []string {
+	var top []*Site
+	for _, s := range sites {
+		if s.BlockLayer == blockLayer && 1000*float64(s.Waits) >= fewWaits*ios && s.Function != "" {
+			top = append(top, s)
+		}
+	}
+	slices.SortFunc(top, func(a, b *Site) int {
+		return cmp.Or(cmp.Compare(b.Waits, a.Waits), cmp.Compare(a.Function, b.Function))
+	})
+	var names []string
+	for _, s := range top[:min(len(top), maxSites)] {
+		names = append(names, fmt.Sprintf("%s %.0f", s.Function, 1000*float64(s.Waits)/ios))
+	}
+	return names
 }
 
 // syscallsPerIO is the explanation of claims about batches.

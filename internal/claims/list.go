@@ -103,8 +103,8 @@ The intervals are bias-corrected and accelerated bootstrap intervals over blocks
 number of blocks is fixed beforehand, with early looks at 6 and 10 blocks that need 99.5 % and 99 %
 confidence, because looking until something shows finds effects that are not there.
 
-` + "`--output=FILE`" + ` keeps a document (` + "`blkmeter.claims/1`" + `) with every block's raw summary and its seed, from which all
-verdicts can be computed again without the machine.
+` + "`--output=FILE`" + ` keeps a document (` + "`blkmeter.claims/1`" + `, [schema](claims.schema.json)) with every block's raw summary and
+its seed, from which ` + "`blkmeter report`" + ` computes all verdicts again without the machine.
 
 ## Codes
 
@@ -174,6 +174,9 @@ Nothing is quoted from what was not read.
 		for _, a := range c.Arms {
 			fmt.Fprintf(&b, "| %s | %s |\n", a.Name, a.describe())
 		}
+		for _, a := range c.Passes {
+			fmt.Fprintf(&b, "| %s | %s, once after the blocks |\n", a.Name, a.describe())
+		}
 		b.WriteString("\n| test | rule | claimed | decides |\n|---|---|---|---|\n")
 		for _, t := range c.Tests {
 			decides := "yes"
@@ -193,6 +196,9 @@ func (a Arm) describe() string {
 	what := a.What()
 	if threads.N == 0 {
 		per := "one thread per CPU"
+		if threads.PerCore > 0 {
+			per = "one thread per physical core"
+		}
 		if threads.PerCPU > 1 {
 			per = fmt.Sprintf("%d threads per CPU", threads.PerCPU)
 		}

@@ -37,6 +37,9 @@ func (r Runners) RunArm(ctx context.Context, a Arm) (Sample, error) {
 	return r.Device.RunArm(ctx, a)
 }
 
+// pairShare is the part of a profile's times that uncontended pairs get: some hundred thousand of them either way.
+const pairShare = 4
+
 // inversions is how often one block of an inversion arm repeats the experiment; its sample is the median.
 const inversions = 3
 
@@ -54,8 +57,8 @@ func (r *LockRunner) RunArm(ctx context.Context, a Arm) (Sample, error) {
 	before, own := readTicks("/proc/stat", used), ownCPU()
 	switch a.Lock.Mode {
 	case LockPair:
-		l.Duration /= 4 // some hundred thousand pairs either way
-		l.Ramp /= 4
+		l.Duration /= pairShare
+		l.Ramp /= pairShare
 		ns, err := lockbench.Uncontended(ctx, l)
 		if err != nil {
 			return Sample{}, err
@@ -197,17 +200,22 @@ func KernelLocks(sys string) string {
 	return "no PREEMPT_RT: spinlock_t and raw_spinlock_t both spin; only rt_mutex (behind PI futexes) inherits priority"
 }
 
-// Topology counts the physical cores among some CPUs, and the NUMA nodes with CPUs, from a rooted /sys. Where
-// the kernel does not tell, every CPU is a core and there is one node.
-func Topology(sys string, cpus []int) (cores, nodes int) {
+// Topology orders some CPUs so that one of each physical core comes first, and counts the cores and the NUMA nodes
+// with CPUs, from a rooted /sys. Where the kernel does not tell, every CPU is a core and there is one node.
+func Topology(sys string, cpus []int) (ordered []int, cores, nodes int) {
 	seen := map[string]bool{}
+	var siblings []int
 	for _, c := range cpus {
-		dir := fmt.Sprintf("%s/devices/system/cpu/cpu%d/topology/", sys, c)
-		siblings, err := os.ReadFile(dir + "core_cpus_list")
+		core, err := os.ReadFile(fmt.Sprintf("%s/devices/system/cpu/cpu%d/topology/core_cpus_list", sys, c))
 		if err != nil {
-			siblings = fmt.Appendf(nil, "%d", c)
+			core = fmt.Appendf(nil, "%d", c)
 		}
-		seen[strings.TrimSpace(string(siblings))] = true
+		if name := strings.TrimSpace(string(core)); !seen[name] {
+			seen[name] = true
+			ordered = append(ordered, c)
+		} else {
+			siblings = append(siblings, c)
+		}
 	}
 	for n := 0; ; n++ {
 		list, err := os.ReadFile(fmt.Sprintf("%s/devices/system/node/node%d/cpulist", sys, n))
@@ -218,5 +226,5 @@ func Topology(sys string, cpus []int) (cores, nodes int) {
 			nodes++
 		}
 	}
-	return len(seen), max(nodes, 1)
+	return append(ordered, siblings...), len(seen), max(nodes, 1)
 }

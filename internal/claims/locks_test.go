@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,17 +68,17 @@ func TestStolen(t *testing.T) {
 
 func TestTopology(t *testing.T) {
 	sys := t.TempDir()
-	for i, siblings := range []string{"0,2", "1,3", "0,2", "1,3"} {
+	for i, siblings := range []string{"0-1", "0-1", "2-3", "2-3"} {
 		write(t, sys, "devices/system/cpu/cpu"+string(rune('0'+i))+"/topology/core_cpus_list", siblings+"\n")
 	}
 	write(t, sys, "devices/system/node/node0/cpulist", "0-1\n")
 	write(t, sys, "devices/system/node/node1/cpulist", "2-3\n")
 	write(t, sys, "devices/system/node/node2/cpulist", "\n") // memory only
-	if cores, nodes := Topology(sys, []int{0, 1, 2, 3}); cores != 2 || nodes != 2 {
-		t.Errorf("%d cores, %d nodes", cores, nodes)
+	if cpus, cores, nodes := Topology(sys, []int{0, 1, 2, 3}); cores != 2 || nodes != 2 || !slices.Equal(cpus, []int{0, 2, 1, 3}) {
+		t.Errorf("%d cores, %d nodes, in the order %v", cores, nodes, cpus)
 	}
-	if cores, nodes := Topology(t.TempDir(), []int{0, 1, 2}); cores != 3 || nodes != 1 {
-		t.Errorf("without facts: %d cores, %d nodes", cores, nodes)
+	if cpus, cores, nodes := Topology(t.TempDir(), []int{0, 1, 2}); cores != 3 || nodes != 1 || !slices.Equal(cpus, []int{0, 1, 2}) {
+		t.Errorf("without facts: %d cores, %d nodes, in the order %v", cores, nodes, cpus)
 	}
 }
 
@@ -120,6 +121,63 @@ func TestLockRunner(t *testing.T) {
 	}
 	if _, err := r.Lock.RunArm(context.Background(), Arm{Name: "job"}); err == nil {
 		t.Error("an arm without a lock was run")
+	}
+}
+
+// TestSpinlocksAmongCores runs the claim that wants eight cores: for real with eight that are made of the CPUs
+// there are, where only its running counts, and with locks of known behaviour, where its verdict does.
+func TestSpinlocksAmongCores(t *testing.T) {
+	claim, err := Select([]string{"22"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cpus, err := cpu.Affinity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := Environment{Cores: 8}
+	for i := range 8 {
+		env.CPUs = append(env.CPUs, cpus[i%len(cpus)])
+	}
+	p := instant()
+	r := Runners{Lock: &LockRunner{CPUs: env.CPUs, Arm: p.Arm, Ramp: p.Ramp, StateDir: t.TempDir()}}
+	doc, err := Run(context.Background(), env, claim, r, Options{Profile: p, Seed: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := doc.Records[0]
+	if len(rec.Blocks) != 2 || len(rec.Skipped) != 0 || rec.Verdict == CannotTest && rec.Why == "" {
+		t.Fatalf("%d blocks, skipped %v: %s", len(rec.Blocks), rec.Skipped, rec.Why)
+	}
+	for _, o := range rec.Tests {
+		if o.Interval == nil {
+			t.Errorf("%s: %s", o.Test.Name, o.Why)
+		}
+	}
+	for _, a := range rec.Arms {
+		if want := map[string]int{"ticket@max": 8, "mcs@6": 6}[a.Name]; want != 0 && a.Threads != want || a.Mean <= 0 {
+			t.Errorf("%+v", a)
+		}
+	}
+
+	means := map[string]float64{}
+	for i, n := range []string{"1", "2", "4", "6", "8", "max"} {
+		means["ticket@"+n] = []float64{30, 10, 8, 5, 4, 4}[i]
+		means["ttas@"+n] = []float64{30, 12, 9, 6, 5, 5}[i]
+		means["mcs@"+n] = []float64{25, 9, 9, 9, 9, 9}[i]
+	}
+	for _, c := range []struct {
+		mcs  float64
+		want Verdict
+	}{{9, Reproduced}, {3, NotReproduced}} {
+		means["mcs@max"] = c.mcs
+		doc, err := Run(context.Background(), env, claim, newSynthetic(1, 0.02, means), Options{Profile: ciProfile(), Seed: 7})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := doc.Records[0].Verdict; got != c.want {
+			t.Errorf("mcs at %v: %s", c.mcs, got)
+		}
 	}
 }
 

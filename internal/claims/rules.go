@@ -37,11 +37,11 @@ const (
 	RuleLittle Rule = "little"
 	// RuleStream is Metric per second times mean latency in Of: 1 for a synchronous stream.
 	RuleStream Rule = "stream"
-	// RuleCeiling is the throughput of Of[0] times the extra CPU per I/O of To[0] over To[1]: 1 when that extra is
+	// RuleCeiling is the throughput of Of[0] times the extra Metric (CPU per I/O) of To[0] over To[1]: 1 when that extra is
 	// serial and the only limit.
 	RuleCeiling Rule = "ceiling"
-	// RuleExplained is the added lock wait per I/O of Of[0] over Of[1], over the added CPU time per I/O of To[0]
-	// over To[1].
+	// RuleExplained is the added lock wait per I/O of Of[0] over Of[1], over the added Metric (CPU time per
+	// I/O) of To[0] over To[1]; 0 when none was added.
 	RuleExplained Rule = "explained"
 )
 
@@ -166,6 +166,12 @@ func (tb *table) answer(t Test, confidence, minDelta float64) Outcome {
 	}
 	raw := d.Interval()
 	shown := raw.Map(q.show)
+	for _, x := range []float64{shown.Estimate, shown.Low, shown.High} {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			o.Verdict, o.Why = CannotTest, "its blocks give no finite number"
+			return o
+		}
+	}
 	o.Interval = &shown
 	o.Verdict = t.decide(shown, o.Low, o.High)
 	near := q.unshow(t.nearest(shown, o.Low, o.High))
@@ -335,7 +341,14 @@ func (tb *table) quantity(t Test) (*quantity, error) {
 		if err != nil {
 			return nil, err
 		}
-		return plain(n, stats.MedianOf(cols[t.Of[0]])), nil
+		logs := make([]float64, len(cols[t.Of[0]])) // levels are times: positive, and skewed
+		for i, x := range cols[t.Of[0]] {
+			if !(x > 0) {
+				return nil, fmt.Errorf("arm %s: no level of %v %s", t.Of[0], x, t.Metric)
+			}
+			logs[i] = math.Log(x)
+		}
+		return logarithmic(n, stats.MedianOf(logs)), nil
 	case RuleSlope:
 		return tb.slope(t)
 	case RuleKnee, RuleLittle:
@@ -460,11 +473,11 @@ func (tb *table) share(t Test) (*quantity, error) {
 	if t.Rule == RuleShare {
 		return plain(n, func(blocks []int) float64 { return 1000 * of(blocks) }), nil
 	}
-	to, err := stats.Share(parts[t.To[0]], wholes[t.To[0]])
-	if err != nil {
-		return nil, err
+	// Nothing may have been counted on one side: half an event stands for less than one.
+	rate := func(arm string, blocks []int) float64 {
+		return (meanOf(parts[arm], blocks)*float64(len(blocks)) + 0.5) / meanOf(wholes[arm], blocks)
 	}
-	return plain(n, func(blocks []int) float64 { return of(blocks) / to(blocks) }), nil
+	return logarithmic(n, func(blocks []int) float64 { return math.Log(rate(t.Of[0], blocks) / rate(t.To[0], blocks)) }), nil
 }
 
 // tailSamples is how many samples a block must have for a quantile to mean something.
@@ -596,7 +609,7 @@ func (tb *table) ceiling(t Test) (*quantity, error) {
 	if err != nil {
 		return nil, err
 	}
-	cost, _, err := tb.columns(arms, CPUPerIO)
+	cost, _, err := tb.columns(arms, t.Metric)
 	if err != nil {
 		return nil, err
 	}
@@ -616,7 +629,7 @@ func (tb *table) explained(t Test) (*quantity, error) {
 	if err != nil {
 		return nil, err
 	}
-	cost, k, err := tb.columns(t.To, CPUPerIO)
+	cost, k, err := tb.columns(t.To, t.Metric)
 	if err != nil {
 		return nil, err
 	}
@@ -625,8 +638,12 @@ func (tb *table) explained(t Test) (*quantity, error) {
 	}
 	perIO := func(arm string, blocks []int) float64 { return meanOf(waits[arm], blocks) / meanOf(ios[arm], blocks) }
 	return plain(n, func(blocks []int) float64 {
-		added := perIO(t.Of[0], blocks) - perIO(t.Of[1], blocks)
-		return added / (meanOf(cost[t.To[0]], blocks) - meanOf(cost[t.To[1]], blocks))
+		waiting := perIO(t.Of[0], blocks) - perIO(t.Of[1], blocks)
+		added := meanOf(cost[t.To[0]], blocks) - meanOf(cost[t.To[1]], blocks)
+		if added <= 0 {
+			return 0 // nothing was added that waiting could explain
+		}
+		return waiting / added
 	}), nil
 }
 
@@ -640,6 +657,11 @@ func (tb *table) curve(t Test) (*quantity, error) {
 			}
 		}
 		slices.SortFunc(series[i], func(a, b string) int { return int(math.Copysign(1, tb.arms[a].Load-tb.arms[b].Load)) })
+	}
+	for i, name := range []string{t.Of[0], t.To[0]} {
+		if len(series[i]) < 3 {
+			return nil, fmt.Errorf("a curve needs three loads or more, and %d arms of %s were run", len(series[i]), name)
+		}
 	}
 	cols, n, err := tb.columns(slices.Concat(series[0], series[1]), t.Metric)
 	if err != nil {

@@ -46,18 +46,20 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 		Strict: o.Profile.Strict, MinDelta: o.Profile.MinDelta, ArmNS: int64(o.Profile.Arm), Seed: o.Seed,
 		Records: []Record{},
 	}
-	chosen := within(env, selected, o)
-	for i := range selected {
-		c := &selected[i]
+	// The most telling come first, so that a budget or an impatient user leaves the best behind.
+	order := slices.Clone(selected)
+	slices.SortStableFunc(order, func(a, b Claim) int { return a.Priority - b.Priority })
+	for i := range order {
+		c := &order[i]
 		s := &session{env: env, claim: c, runner: runner, o: o, doc: d, r: newRecord(c)}
 		if o.Budget > 0 {
 			s.until = start.Add(o.Budget)
 		}
 		s.left = func() time.Duration {
 			left := s.remaining()
-			for _, later := range selected[i+1:] {
-				if chosen[later.ID] {
-					left += o.Profile.Cost(&later)
+			for _, later := range order[i+1:] {
+				if cost := o.Profile.cost(env, &later); len(env.Lacks(later.Needs)) == 0 && (o.Budget == 0 || time.Since(start)+left+cost <= o.Budget) {
+					left += cost
 				}
 			}
 			return left
@@ -66,7 +68,7 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 		switch {
 		case ctx.Err() != nil:
 			s.r.cannot("the run was interrupted before it", Need{Code: Interrupted})
-		case len(env.Lacks(c.Needs)) == 0 && (!chosen[c.ID] || s.late()):
+		case len(env.Lacks(c.Needs)) == 0 && o.Budget > 0 && time.Since(start)+o.Profile.cost(env, c) > o.Budget:
 			s.r.cannot(fmt.Sprintf("no time was left for it in a budget of %v", o.Budget), Need{Code: OverBudget})
 		default:
 			s.run(ctx)
@@ -74,6 +76,8 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 		s.r.ElapsedNS = int64(time.Since(began))
 		d.Records = append(d.Records, *s.r)
 	}
+	place := func(r Record) int { return slices.IndexFunc(selected, func(c Claim) bool { return c.ID == r.ID }) }
+	slices.SortStableFunc(d.Records, func(a, b Record) int { return place(a) - place(b) })
 	d.Judge()
 	d.ElapsedNS = int64(time.Since(start))
 	if ctx.Err() != nil {
@@ -83,33 +87,20 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 	return d, nil
 }
 
-// within picks the claims that fit the budget, the most telling first.
-func within(env Environment, selected []Claim, o Options) map[string]bool {
-	order := slices.Clone(selected)
-	slices.SortStableFunc(order, func(a, b Claim) int { return a.Priority - b.Priority })
-	chosen := map[string]bool{}
-	left := o.Budget
-	for _, c := range order {
-		if len(env.Lacks(c.Needs)) > 0 {
-			continue
-		}
-		runnable := c
-		runnable.Arms = slices.DeleteFunc(slices.Clone(c.Arms), func(a Arm) bool { return len(env.Lacks(a.Needs)) > 0 })
-		cost := o.Profile.Cost(&runnable)
-		if o.Budget > 0 && cost > left {
-			continue
-		}
-		left -= cost
-		chosen[c.ID] = true
-	}
-	return chosen
+// cost is the cost of the claim's arms that can run here.
+func (p Profile) cost(env Environment, c *Claim) time.Duration {
+	runnable := *c
+	cannot := func(a Arm) bool { return len(env.Lacks(a.Needs)) > 0 }
+	runnable.Arms = slices.DeleteFunc(slices.Clone(c.Arms), cannot)
+	runnable.Passes = slices.DeleteFunc(slices.Clone(c.Passes), cannot)
+	return p.Cost(&runnable)
 }
 
 func newRecord(c *Claim) *Record {
 	r := &Record{
 		ID: c.ID, Title: c.Title, Statement: c.Statement, Sources: c.Sources, Honesty: c.Honesty,
 		Confounders: c.Confounders,
-		Codes:       []string{}, Remedies: []string{}, Arms: []ArmRecord{}, Skipped: []SkipArm{}, Tests: []Outcome{}, Blocks: []Block{}, Explain: []string{},
+		Codes:       []string{}, Remedies: []string{}, Arms: []ArmRecord{}, Skipped: []SkipArm{}, Tests: []Outcome{}, Blocks: []Block{}, Passes: []Pass{}, Explain: []string{},
 	}
 	for _, t := range c.Tests {
 		r.Tests = append(r.Tests, Outcome{Test: t, Verdict: CannotTest, P: 1, PHolm: 1, MannWhitneyP: 1})
@@ -141,7 +132,7 @@ type session struct {
 	until  time.Time // end of the budget; zero: none
 }
 
-// late says whether the budget is used up. Claims are chosen by what they should take; on a busy machine they
+// late says whether the budget is used up. Claims are begun by what they should take; on a busy machine they
 // take longer.
 func (s *session) late() bool { return !s.until.IsZero() && time.Now().After(s.until) }
 
@@ -151,6 +142,7 @@ func (s *session) run(ctx context.Context) {
 		return
 	}
 	s.prepare()
+	s.r.ArmNS = int64(s.armTime())
 	if len(s.arms) < 1 {
 		s.failed(errNoArm)
 		return
@@ -172,7 +164,22 @@ func (s *session) run(ctx context.Context) {
 			break
 		}
 	}
+	s.trace(ctx)
 	s.explain()
+}
+
+// trace runs the explain passes of the claim. The blocks stand whatever happens here.
+func (s *session) trace(ctx context.Context) {
+	for _, a := range s.claim.Passes {
+		if len(s.env.Lacks(a.Needs)) > 0 || s.late() || ctx.Err() != nil {
+			continue
+		}
+		s.resolve(&a)
+		sample, err := s.runArm(ctx, a)
+		if err == nil {
+			s.r.Passes = append(s.r.Passes, Pass{Name: a.Name, What: a.What(), Sample: sample})
+		}
+	}
 }
 
 // prepare resolves the arms for this machine and leaves out those that it cannot run.
@@ -186,17 +193,25 @@ func (s *session) prepare() {
 			s.r.Skipped = append(s.r.Skipped, k)
 			continue
 		}
-		a.Threads = Threads{N: a.Threads.On(len(s.env.CPUs))}
-		if a.Load == 0 {
-			a.Load = float64(a.Threads.N)
-		}
-		a.Job = s.timed(a.Job, a.Threads.N)
-		a.Beside = s.timed(a.Beside, 1)
+		s.resolve(&a)
 		s.arms = append(s.arms, a)
 		s.r.Arms = append(s.r.Arms, ArmRecord{
 			Name: a.Name, What: a.What(), Series: a.Series, Load: a.Load, Threads: a.Threads.N, Explain: a.Explain,
 			Shown: a.shown(s.claim.Tests),
 		})
+	}
+}
+
+// resolve makes of an arm of the registry what this machine runs.
+func (s *session) resolve(a *Arm) {
+	a.Threads = Threads{N: a.Threads.On(len(s.env.CPUs), s.env.Cores)}
+	if a.Load == 0 {
+		a.Load = float64(a.Threads.N)
+	}
+	a.Job = s.timed(a.Job, a.Threads.N)
+	a.Beside = s.timed(a.Beside, 1)
+	if a.Stripes < 0 {
+		a.Stripes = a.Threads.N
 	}
 }
 
@@ -207,17 +222,23 @@ func (s *session) timed(j *workloads.Job, clones int) *workloads.Job {
 	}
 	t := *j
 	t.NumJobs = max(t.NumJobs, 1) * clones
-	t.TimeBased, t.Runtime, t.RampTime = true, s.o.Profile.Arm, s.o.Profile.Ramp
+	t.TimeBased, t.Runtime, t.RampTime = true, s.armTime(), s.o.Profile.Ramp
 	return &t
 }
+
+// armTime is the measured window of the claim's arms.
+func (s *session) armTime() time.Duration { return max(s.o.Profile.Arm, s.claim.MinArm) }
 
 // shown is the metric that describes the arm: that of the first test that uses it, in a claim that such a metric
 // decides.
 func (a *Arm) shown(tests []Test) Metric {
-	if !slices.ContainsFunc(tests, func(t Test) bool { return t.Decides && t.Metric != "" }) {
+	if !slices.ContainsFunc(tests, func(t Test) bool { return t.Decides && (t.Metric != "" || t.Rule == RuleTail) }) {
 		tests = nil
 	}
 	for _, t := range tests {
+		if t.Rule == RuleTail && a.Lock == nil {
+			t.Metric = MeanNS // a tail is told beside the mean, of the same latencies
+		}
 		if t.Metric != "" && (slices.Contains(t.Of, a.Name) || slices.Contains(t.To, a.Name)) {
 			return t.Metric
 		}
@@ -234,7 +255,11 @@ func (a *Arm) shown(tests []Test) Metric {
 	}
 }
 
-// pace measures what paced arms are paced by, once, before the blocks: all blocks then serve the same load.
+// peakRuns is how often each arm that others are paced by is measured. Its lowest counts: a share of what it
+// reached once may be more than it can do.
+const peakRuns = 3
+
+// pace measures what paced arms are paced by, before the blocks: all blocks then serve the same load.
 func (s *session) pace(ctx context.Context) error {
 	s.rates = map[string]float64{}
 	peaks := map[string]float64{}
@@ -250,11 +275,15 @@ func (s *session) pace(ctx context.Context) error {
 				if at < 0 {
 					continue // cannot run here; the slowest of the others counts
 				}
-				sample, err := s.runArm(ctx, s.arms[at])
-				if err != nil {
-					return err
+				for i := range peakRuns {
+					sample, err := s.runArm(ctx, s.arms[at])
+					if err != nil {
+						return err
+					}
+					if rate := sample.Values[IOPS]; i == 0 || rate < peaks[name] {
+						peaks[name] = rate
+					}
 				}
-				peaks[name] = sample.Values[IOPS]
 			}
 			if slowest == 0 || peaks[name] < slowest {
 				slowest = peaks[name]
@@ -317,7 +346,7 @@ func (s *session) skip(arm string, lack *lackError) {
 func (s *session) runArm(ctx context.Context, a Arm) (Sample, error) {
 	if s.o.Progress != nil {
 		looks := s.o.Profile.Looks
-		s.o.Progress(Progress{Claim: s.claim.ID, Arm: a.Name, Block: s.block + 1, MaxBlocks: looks[len(looks)-1].Blocks, Left: s.left()})
+		s.o.Progress(Progress{Claim: s.claim.ID, Arm: a.Name, Block: min(s.block+1, looks[len(looks)-1].Blocks), MaxBlocks: looks[len(looks)-1].Blocks, Left: s.left()})
 	}
 	sample, err := s.runner.RunArm(ctx, a)
 	if err != nil {
@@ -333,7 +362,7 @@ func (s *session) remaining() time.Duration {
 	if len(s.arms) == 0 {
 		return 0
 	}
-	return p.Cost(s.claim) * time.Duration(blocks-s.block) / time.Duration(blocks)
+	return p.cost(s.env, s.claim) * time.Duration(blocks-s.block) / time.Duration(blocks)
 }
 
 // decided says whether every deciding test has an answer at the confidence of this look.
@@ -375,6 +404,21 @@ func (s *session) failed(err error) {
 	s.r.Explain = append(s.r.Explain, fmt.Sprintf("ended after %d blocks: %v", s.block, err))
 }
 
+// defaultVariant is what the lock of a shared queue is held for unless an arm says otherwise: nearest to the old
+// block layer.
+const defaultVariant = "u2c"
+
+func queuesText(stripes int) string {
+	switch {
+	case stripes < 0:
+		return "a shareable queue for each thread"
+	case stripes > 1:
+		return fmt.Sprintf("%d shared queues", stripes)
+	default:
+		return "one queue"
+	}
+}
+
 // What describes an arm to a person.
 func (a *Arm) What() string {
 	var parts []string
@@ -397,7 +441,13 @@ func (a *Arm) What() string {
 			parts = append(parts, fmt.Sprintf("batches of %d", a.Job.BatchSubmit))
 		}
 		if a.Job.SharedQueue {
-			parts = append(parts, "one queue behind "+a.Job.QueueLock)
+			parts = append(parts, queuesText(a.Stripes)+" behind "+a.Job.QueueLock)
+			if v := a.Job.QueueVariant; v != defaultVariant {
+				parts = append(parts, "variant "+v)
+			}
+			if a.Job.HoldNS > 0 {
+				parts = append(parts, fmt.Sprintf("held %d ns longer per request", a.Job.HoldNS))
+			}
 		}
 	}
 	for _, m := range []map[string]string{a.Queue, a.NullBlk} {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,9 +59,11 @@ func (d *Document) record(b *strings.Builder, r *Record) {
 		}
 		fmt.Fprintf(b, "%s%s\n", label("arm"), line)
 	}
-	fmt.Fprintf(b, "%s%d of %v each, %.4g%% intervals\n", label("blocks"), len(r.Blocks), time.Duration(d.ArmNS), 100*r.Confidence)
+	fmt.Fprintf(b, "%s%d of %v each, %.4g%% intervals\n", label("blocks"), len(r.Blocks), time.Duration(max(r.ArmNS, d.ArmNS)), 100*r.Confidence)
 	for _, o := range r.Tests {
-		d.outcome(b, o)
+		if o.Interval != nil || o.Test.Decides || !r.lacksArm(&o.Test) {
+			d.outcome(b, o)
+		}
 	}
 	verdict := string(r.Verdict)
 	if r.Verdict == CannotTest && r.Why != "" {
@@ -77,11 +80,30 @@ func (d *Document) record(b *strings.Builder, r *Record) {
 	if len(r.Codes) > 0 {
 		b.WriteString(prose.Wrap(label("seen"), strings.Join(r.Codes, ", ")))
 	}
-	for _, k := range r.Skipped {
-		b.WriteString(prose.Wrap(label("skipped"), fmt.Sprintf("%s: %s; %s", k.Name, strings.Join(k.Codes, ", "), strings.Join(k.Remedies, "; "))))
-	}
+	r.skipped(b)
 	if r.Honesty != "" {
 		b.WriteString(prose.Wrap(label("note"), r.Honesty))
+	}
+}
+
+// lacksArm says whether an arm of the test was left out, which is told with the arm.
+func (r *Record) lacksArm(t *Test) bool {
+	return slices.ContainsFunc(r.Skipped, func(k SkipArm) bool { return slices.Contains(t.Of, k.Name) || slices.Contains(t.To, k.Name) })
+}
+
+// skipped lists the arms that were left out, those for the same reason together.
+func (r *Record) skipped(b *strings.Builder) {
+	var reasons []string
+	names := map[string][]string{}
+	for _, k := range r.Skipped {
+		reason := fmt.Sprintf("%s; %s", strings.Join(k.Codes, ", "), strings.Join(k.Remedies, "; "))
+		if len(names[reason]) == 0 {
+			reasons = append(reasons, reason)
+		}
+		names[reason] = append(names[reason], k.Name)
+	}
+	for _, reason := range reasons {
+		b.WriteString(prose.Wrap(label("skipped"), strings.Join(names[reason], ", ")+": "+reason))
 	}
 }
 
@@ -203,6 +225,8 @@ func (m Metric) format(v float64) string {
 		return prose.Nanoseconds(v)
 	case m == SameCPU || m == IOs:
 		return prose.Count(v) + " I/Os"
+	case m == Contended:
+		return prose.Count(v) + " waits"
 	case m == BytesPerS:
 		return prose.Count(v) + "B/s"
 	default:

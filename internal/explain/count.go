@@ -39,13 +39,14 @@ var eventNames = [events]string{
 	backMerged: "block_bio_backmerge", frontMerged: "block_bio_frontmerge", split: "block_split", requeued: "block_rq_requeue",
 }
 
-// Counts is what was counted. Slices by CPU are in the order of CPUs, and nil when nothing could be
-// counted.
+// Counts is what was counted. Slices by CPU are in the order of CPUs. What could not be
+// counted is nil.
 type Counts struct {
 	CPUs        []int // the online ones
 	Length      time.Duration
 	Disks       []DiskCounts
 	Contentions []int64 // lock:contention_begin by CPU
+	LockWaits   *LockWaits
 	Missing     []report.Missing
 }
 
@@ -63,6 +64,7 @@ type Session struct {
 	cpus       []int
 	disks      []diskSession
 	contention []*perf.Counter // by CPU
+	locks      *lockRecorder   // nil: not possible here
 	missing    []report.Missing
 	started    time.Time
 }
@@ -115,6 +117,9 @@ func (s *Session) Start() {
 	for c := range s.counters() {
 		s.lack("perf events", c.Enable())
 	}
+	if s.locks != nil {
+		s.lack("call sites of locks", s.locks.start())
+	}
 }
 
 // openAll makes the counters, all stopped.
@@ -137,6 +142,9 @@ func (s *Session) openAll(tracing *perf.Tracing) {
 		}
 	}
 	s.contention = s.open(tracing, "lock", "contention_begin", "")
+	if s.contention != nil {
+		s.locks = s.openLocks(tracing)
+	}
 }
 
 // minorBits is the width of the minor number in the kernel's own dev_t (linux/kdev_t.h), which is what the
@@ -248,13 +256,26 @@ func (s *Session) Stop() Counts {
 		counts.Disks = append(counts.Disks, out)
 	}
 	counts.Contentions = s.read(s.contention)
+	if s.locks != nil {
+		waits, err := s.locks.finish()
+		if err != nil {
+			s.lack("call sites of locks", err)
+		} else {
+			counts.LockWaits = &waits
+		}
+	}
 	counts.Missing = s.missing
 	return counts
 }
 
 // Close frees the counters. It takes tens of milliseconds per event: the kernel waits until no CPU is in the
 // middle of one.
-func (s *Session) Close() { closeAll(slices.Collect(s.counters())) }
+func (s *Session) Close() {
+	closeAll(slices.Collect(s.counters()))
+	if s.locks != nil {
+		s.locks.close()
+	}
+}
 
 // read returns the counts by CPU, nil when there are none.
 func (s *Session) read(counters []*perf.Counter) []int64 {

@@ -50,6 +50,9 @@ func Explain(c Counts, s Stage) report.ExplainStage {
 		out.Contentions = &n
 		out.ContentionsPer1000 = ratio(1000*n, out.IOs)
 	}
+	if c.LockWaits != nil {
+		out.Locks = &report.LockWaits{Lost: int64(c.LockWaits.Lost), Sites: c.LockWaits.on(out.ContentionsCPUs)}
+	}
 	for i := range c.Disks {
 		if c.Disks[i].events[issued] != nil {
 			out.Devices = append(out.Devices, c.Disks[i].explain(c.CPUs, s.Workers))

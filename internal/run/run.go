@@ -47,6 +47,7 @@ type Options struct {
 	Set       []device.Setting    // changes to the queues of the targets' disks, for the run
 	NoIdle    bool                // keep the CPUs awake meanwhile
 	IdleCPUs  IdleCPUs            // whether to tell how idle the CPUs were
+	Cost      bool                // whether to tell what the stages cost in processor time, kernel threads included
 
 	// Each receive from Ask while workers run has Interim called with the Result of what was done until about
 	// the last window's end, with [report.StatusRunning], and with the time left, negative when that is not
@@ -374,6 +375,10 @@ func (s *stageRun) run(ctx context.Context) {
 	if s.session != nil {
 		s.session.Start()
 	}
+	var from, until cost
+	if s.o.Cost {
+		from = s.readCost()
+	}
 	s.t0 = s.clock.Now()
 	for _, j := range s.jobs {
 		if !s.waits(j) {
@@ -387,11 +392,17 @@ func (s *stageRun) run(ctx context.Context) {
 	if s.session != nil {
 		s.counts = s.session.Stop()
 	}
+	if s.o.Cost {
+		until = s.readCost()
+	}
 	after, pausesAfter := collectorCycles()
 	s.result.Collector.Cycles += after - collections
 	s.result.Collector.PauseNS += pausesAfter - pauses
 	resume()
 	s.finalWindows()
+	if s.o.Cost {
+		s.noteCost(from, until)
+	}
 }
 
 func (c *conductor) fail(err error) {

@@ -13,6 +13,10 @@ func explained() *report.Explain {
 			{
 				Jobs: []string{"oltp"}, LengthNS: 1_000_250_000, IOs: 40_000, Contentions: new(int64(52)), ContentionsPer1000: new(1.3),
 				ContentionsCPUs: []int{0, 1, 2, 3},
+				Locks: &report.LockWaits{Lost: 3, Sites: []report.LockSite{
+					{Function: "blk_mq_submit_bio", Kind: "spin", BlockLayer: true, Waits: 40, WaitNS: 52_000},
+					{Function: "io_uring_enter", Kind: "sleep", Waits: 9, WaitNS: 810_000},
+				}},
 				Devices: []report.ExplainDevice{{
 					Device: "nvme0n1", IOs: 40_000, IOsKnown: true, Requests: 40_100, RequestsPerIO: 1.0025,
 					Completed: new(int64(40_099)), Inserted: new(int64(401)), DirectPercent: new(99.0),

@@ -38,6 +38,7 @@ func Result() *report.Result {
 		Warnings:   warnings(),
 		Collector:  report.Collector{Cycles: 2, PauseNS: 81_234},
 		Idle:       &report.Idle{Percent: 61.5, CPUs: []report.CPUIdle{{CPU: 0, Percent: 41.25}, {CPU: 1, Percent: 81.75}}},
+		Costs:      []report.StageCost{{Jobs: []string{"oltp"}, IOs: 1_200_000, ProcessNS: 2_400_000_000, KernelThreadsNS: 1_200_000_000, PerIONS: 3000}},
 		IntervalNS: int64(Window),
 	}
 	r.Samples, r.Explain = samples(), explained()

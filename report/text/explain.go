@@ -40,8 +40,30 @@ func (p *page) explainStage(s *report.ExplainStage) {
 	if s.ContentionsPer1000 != nil {
 		p.entry(dim, "  locks", label, plain, significant(*s.ContentionsPer1000, 3)+" waits for kernel locks per 1,000 I/Os on the workers' CPUs")
 	}
+	if s.Locks != nil && s.IOs > 0 {
+		p.lockSites(s)
+	}
 	for i := range s.Devices {
 		p.explainDevice(&s.Devices[i])
+	}
+}
+
+// maxSites is how many of the functions that waited for locks are named.
+const maxSites = 4
+
+// lockSites names the functions of the kernel that waited most for locks.
+func (p *page) lockSites(s *report.ExplainStage) {
+	const label = 2 + labelWidth
+	for _, site := range s.Locks.Sites[:min(len(s.Locks.Sites), maxSites)] {
+		function := site.Function
+		if function == "" {
+			function = "unknown"
+		}
+		p.entry(dim, "", label, plain, fmt.Sprintf("%s per 1,000 in %s, %s each%s", significant(1000*float64(site.Waits)/float64(s.IOs), 2), function,
+			duration(float64(site.WaitNS)/float64(site.Waits)), unless(site.Kind != "sleep", ", may sleep")))
+	}
+	if s.Locks.Lost > 0 {
+		p.entry(yellow, "", label, plain, count(float64(s.Locks.Lost))+" records of waits were lost: there were too many")
 	}
 }
 

@@ -87,10 +87,16 @@ func (u Usage) Sub(earlier Usage) Usage {
 }
 
 // ThreadUsage returns what the calling thread has used so far.
-func ThreadUsage() (Usage, error) {
+func ThreadUsage() (Usage, error) { return usageOf(unix.RUSAGE_THREAD, "thread") }
+
+// ProcessUsage returns what all threads of this process have used so far, those that have ended and io_uring's
+// (iou-wrk, iou-sqp) included.
+func ProcessUsage() (Usage, error) { return usageOf(unix.RUSAGE_SELF, "process") }
+
+func usageOf(who int, what string) (Usage, error) {
 	var r unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_THREAD, &r); err != nil {
-		return Usage{}, fmt.Errorf("reading the thread's usage: %w", err)
+	if err := unix.Getrusage(who, &r); err != nil {
+		return Usage{}, fmt.Errorf("reading the %s's usage: %w", what, err)
 	}
 	return Usage{
 		UserNS: r.Utime.Nano(), SysNS: r.Stime.Nano(),

@@ -154,3 +154,22 @@ func TestNoAllocations(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+func TestSyscallNS(t *testing.T) {
+	if ns := SyscallNS(); ns < 5 || ns > 100_000 {
+		t.Errorf("a system call in %v ns", ns)
+	}
+}
+
+// TestProcessUsage: what a thread uses is in what the process does.
+func TestProcessUsage(t *testing.T) {
+	before, err := ProcessUsage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	SyscallNS()
+	after, err := ProcessUsage()
+	if d := after.Sub(before); err != nil || d.UserNS+d.SysNS <= 0 {
+		t.Errorf("%+v used by 20,000 system calls, %v", d, err)
+	}
+}
