@@ -305,7 +305,7 @@ func DefaultJob() Job {
 		Thinktime:   Thinktime{Blocks: 1, Type: "complete"},
 		RateProcess: "linear", RateCycle: time.Second,
 		ExitWhat: "group", ContinueOnError: "none", AllowFileCreate: true,
-		Layout: Layout{Fallocate: "native", Invalidate: true, FadviseHint: "1"},
+		Layout: Layout{CreateFsync: true, Fallocate: "native", Invalidate: true, FadviseHint: "1", LockFile: "none"},
 		Verify: Verify{Do: true, HeaderSeed: true, WriteSequence: true, TrimVerifyZero: true},
 		Logs:   Logs{Window: "avg", PerJob: true},
 		Stats: Stats{

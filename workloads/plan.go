@@ -177,7 +177,10 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 	var transfer int64
 	for clone := range jf.Clones {
 		for file, path := range j.Paths(clone) {
-			size := sizeOf(path)
+			size, end := sizeOf(path), int64(0)
+			if j.Layout.Append {
+				size, end = 0, size
+			}
 			if size == 0 {
 				size = j.PlannedBytes(file)
 			}
@@ -190,7 +193,7 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 			if err != nil {
 				return JobForecast{}, err
 			}
-			jf.Regions = append(jf.Regions, Extent{Clone: clone, Path: path, Low: low, High: high})
+			jf.Regions = append(jf.Regions, Extent{Clone: clone, Path: path, Low: end + low, High: end + high})
 			transfer += j.TransferBytes(high - low)
 		}
 	}

@@ -64,6 +64,7 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 			}
 			copied.workers = append(copied.workers, fresh)
 		}
+		again.lockFiles(copied)
 		if err := again.verify(copied); err != nil {
 			return explain.Counts{}, explain.Stage{}, err
 		}

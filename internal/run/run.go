@@ -80,7 +80,8 @@ type conductor struct {
 	filled    map[string]bool         // files laid out by this run
 	asked     map[*target.Target]bool // whether they were ever written
 	scratch   *target.Target
-	halted    bool // no further stage is to run
+	locks     map[string]*sync.RWMutex // of lockfile, by resolved path
+	halted    bool                     // no further stage is to run
 	before    map[blk.DevT]device.Counters
 	countedAt int64 // when, ns of the clock
 	started   int64 // of the first job, ns of the clock
@@ -109,6 +110,11 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	}
 	defer c.closeTargets()
 	c.jobs = arrange(plan.Jobs)
+	for _, j := range c.jobs {
+		if j.spec, err = findFiles(j.spec); err != nil {
+			return nil, err
+		}
+	}
 	c.limitOpenFiles(device.OpenFilesLimit())
 	for _, j := range c.jobs {
 		if err := unsupported(j.spec); err != nil {

@@ -488,9 +488,8 @@ func fileOptions() []Option {
 			Effect: Ignored, Why: "files are always made one after the other, before the run",
 		},
 		{
-			Name: "create_fsync", Kind: boolean{}, Group: GroupFiles, Default: "1",
-			Help:   "fsync a file after making it",
-			Effect: Ignored, Why: "a file that is written out is always made stable",
+			Name: "create_fsync", Kind: boolean{set: func(d *draft, v bool) { d.Layout.CreateFsync = v }}, Group: GroupFiles, Default: "1",
+			Help: "fsync a file after laying it out",
 		},
 		{
 			Name: "fallocate", Kind: enum{
@@ -509,9 +508,9 @@ func fileOptions() []Option {
 			Help: "remove files that the run made", Differs: "files that existed before are kept",
 		},
 		{
-			Name: "unlink_each_loop", Kind: boolean{}, Group: GroupFiles, Default: "0",
-			Help: "the same after each loop", Differs: "files that existed before are kept",
-			Effect: Refused, Why: "all loops of a job use the same files; unlink removes them at its end",
+			Name: "unlink_each_loop", Kind: boolean{set: func(d *draft, v bool) { d.Layout.UnlinkEachLoop = v }}, Group: GroupFiles, Default: "0",
+			Help:    "remove them after each of several loops; the next one makes them again, empty, as it writes to them",
+			Differs: "files that existed before are kept; files that a job would read in its next loop are not removed: that is an error before the first I/O",
 		},
 		{
 			Name: "invalidate", Kind: boolean{set: func(d *draft, v bool) { d.Layout.Invalidate = v }}, Group: GroupFiles, Default: "1",
@@ -530,16 +529,19 @@ func fileOptions() []Option {
 		},
 		{
 			Name: "fill_device", Aliases: []string{"fill_fs"}, Kind: boolean{set: func(d *draft, v bool) { d.Layout.FillDevice = v }}, Group: GroupFiles, Default: "0",
-			Help: "write until nothing is left (ENOSPC)", Differs: "for block devices only: a file is never made larger than size",
+			Help: "write until nothing is left (ENOSPC), when no size is given", Differs: "for jobs that write only",
 		},
 		{
-			Name: "file_append", Kind: boolean{}, Group: GroupFiles, Default: "0",
-			Help:   "start at the end of the file",
-			Effect: Refused, Why: "a run never makes an existing file larger",
+			Name: "file_append", Kind: boolean{set: func(d *draft, v bool) { d.Layout.Append = v }}, Group: GroupFiles, Default: "0",
+			Help: "write behind the end of a file that exists; devices are not affected", Differs: "for jobs that write only: fio makes the file larger for a reader, too",
 		},
 		{
-			Name: "lockfile", Kind: enum{words: words("none", "exclusive", "readwrite")}, Group: GroupFiles, Default: "none",
-			Help: "take a lock on a file around each I/O", Effect: Refused, Why: "workers share nothing while they measure",
+			Name: "lockfile", Kind: enum{
+				words: words("none", "exclusive", "readwrite"),
+				set:   func(d *draft, w, _ string) error { d.Layout.LockFile = w; return nil },
+			},
+			Group: GroupFiles, Default: "none",
+			Help: "let one worker at a time do I/O to a file, or several readers or one writer; waiting for that is no part of latencies",
 		},
 	}
 }

@@ -76,6 +76,7 @@ func StatDirectAlign(fd int) (align DirectAlign, ok bool) {
 type FileSystem struct {
 	Magic      int64
 	FreeBytes  int64 // that this user may still allocate
+	TotalBytes int64
 	BlockBytes int64
 }
 
@@ -96,6 +97,6 @@ func Statfs(path string) (FileSystem, error) {
 		if err != nil {
 			return FileSystem{}, fmt.Errorf("statfs %s: %w", path, err)
 		}
-		return FileSystem{Magic: int64(st.Type), FreeBytes: int64(st.Bavail) * st.Bsize, BlockBytes: st.Bsize}, nil
+		return FileSystem{Magic: int64(st.Type), FreeBytes: int64(st.Bavail) * st.Bsize, TotalBytes: int64(st.Blocks) * st.Bsize, BlockBytes: st.Bsize}, nil
 	}
 }
