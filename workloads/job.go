@@ -204,6 +204,7 @@ type Job struct {
 	Nice              int
 	Prio              int
 	PrioClass         int
+	IOScheduler       string // of the device under the targets while the job's stage runs; "": as it is
 
 	// Time.
 	Runtime    time.Duration // 0: until the work is done

@@ -141,6 +141,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 		}
 		defer restore()
 	}
+	if err := c.checkSchedulers(); err != nil {
+		return nil, err
+	}
 	if err := c.openLogs(); err != nil {
 		return nil, err
 	}
@@ -293,6 +296,12 @@ func (s *stageRun) run(ctx context.Context) {
 	for _, j := range s.jobs {
 		s.workers = append(s.workers, j.workers...)
 	}
+	restore, err := s.useSchedulers()
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	defer restore()
 	procs := runtime.GOMAXPROCS(0)
 	if need := len(s.workers) + 2 + s.logWriters(); need > procs {
 		// A worker that returns from a system call needs a processor of the Go scheduler at once.

@@ -358,8 +358,8 @@ func cpuOptions() []Option {
 			Help: "size of a huge page", Effect: Ignored, Why: "the kernel's own huge page size is used",
 		},
 		{
-			Name: "ioscheduler", Kind: text{form: "NAME"}, Group: GroupCPU, Help: "switch the device to this I/O scheduler",
-			Effect: Refused, Why: "a job does not change the system; set /sys/block/DEVICE/queue/scheduler before the run",
+			Name: "ioscheduler", Kind: text{form: "NAME", set: func(d *draft, v string) error { d.IOScheduler = v; return nil }},
+			Group: GroupCPU, Help: "switch the device under the targets to this I/O scheduler", Differs: "the old one is back when the job's stage is over",
 		},
 		{
 			Name: "cgroup", Kind: text{form: "NAME"}, Group: GroupCPU, Help: "run the job in this control group",
