@@ -204,6 +204,8 @@ type Job struct {
 	Nice              int
 	Prio              int
 	PrioClass         int
+	ExecPrerun        string // shell command to run before the job; "" none
+	ExecPostrun       string // after it
 	IOScheduler       string // of the device under the targets while the job's stage runs; "": as it is
 
 	// Time.

@@ -45,12 +45,14 @@ type jobRun struct {
 	steady    *steadyState  // nil when the job looks for none
 
 	// Its course, in the hands of the conductor.
-	stop    *atomic.Bool  // its workers are to end
-	halt    chan struct{} // closed with it, for those that wait
-	start   chan int64    // tells each worker its start, or is closed
-	begun   bool          // start has been used
-	running int           // workers that have not ended
-	logs    *fiolog.Set   // nil without
+	stop      *atomic.Bool  // its workers are to end
+	halt      chan struct{} // closed with it, for those that wait
+	start     chan int64    // tells each worker its start, or is closed
+	begun     bool          // start has been used
+	preparing bool          // exec_prerun runs
+	prepared  bool          // it has run
+	running   int           // workers that have not ended
+	logs      *fiolog.Set   // nil without
 }
 
 func (j *jobRun) decide(what, chosen, why string) {

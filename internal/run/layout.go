@@ -52,9 +52,9 @@ func roomAround(path string) int64 {
 	return fs.TotalBytes
 }
 
-// findFiles returns the job with the files below the directory that it names (opendir): those that hold a
+// FindFiles returns the job with the files below the directory that it names (opendir): those that hold a
 // block, in the order of their names, without links.
-func findFiles(s *workloads.Job) (*workloads.Job, error) {
+func FindFiles(s *workloads.Job) (*workloads.Job, error) {
 	if s.Layout.OpenDir == "" {
 		return s, nil
 	}

@@ -111,7 +111,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	defer c.closeTargets()
 	c.jobs = arrange(plan.Jobs)
 	for _, j := range c.jobs {
-		if j.spec, err = findFiles(j.spec); err != nil {
+		if j.spec, err = FindFiles(j.spec); err != nil {
 			return nil, err
 		}
 	}
@@ -273,16 +273,18 @@ func (c *conductor) stages() [][]*jobRun {
 // stageRun is the jobs that run at the same time.
 type stageRun struct {
 	*conductor
-	jobs    []*jobRun
-	number  int
-	stages  int
-	t0      int64 // the common start, ns of the run's clock
-	workers []*worker
-	events  chan *worker // that have ended
-	done    sync.WaitGroup
-	last    lastWindow
-	session *explain.Session // counts while the workers run; nil in a measured pass
-	counts  explain.Counts   // what it counted
+	jobs     []*jobRun
+	number   int
+	stages   int
+	t0       int64 // the common start, ns of the run's clock
+	workers  []*worker
+	events   chan *worker // that have ended
+	commands chan commandEnd
+	launched int // commands that run
+	done     sync.WaitGroup
+	last     lastWindow
+	session  *explain.Session // counts while the workers run; nil in a measured pass
+	counts   explain.Counts   // what it counted
 }
 
 // lastWindow is what the progress line shows.
@@ -312,6 +314,7 @@ func (s *stageRun) run(ctx context.Context) {
 
 	ready := make(chan error, len(s.workers))
 	s.events = make(chan *worker, len(s.workers))
+	s.commands = make(chan commandEnd, 2*len(s.jobs))
 	opens, closeShared, err := s.queues()
 	if err != nil {
 		s.fail(err)
@@ -353,6 +356,9 @@ func (s *stageRun) run(ctx context.Context) {
 			failed = err
 		}
 	}
+	if failed == nil {
+		s.beforehand(ctx)
+	}
 	for _, j := range s.jobs {
 		for _, w := range j.workers {
 			for _, t := range w.targets {
@@ -392,7 +398,10 @@ func (s *stageRun) run(ctx context.Context) {
 	}
 	s.watch(ctx)
 	for len(s.events) > 0 {
-		s.left(<-s.events)
+		s.left(ctx, <-s.events)
+	}
+	for s.launched > 0 {
+		s.landed(ctx, <-s.commands)
 	}
 	if s.session != nil {
 		s.counts = s.session.Stop()
@@ -526,7 +535,9 @@ func (s *stageRun) watch(ctx context.Context) {
 			stopAt = s.clock.Now()
 			s.wake()
 		case w := <-s.events:
-			s.left(w)
+			s.left(ctx, w)
+		case e := <-s.commands:
+			s.landed(ctx, e)
 		case <-tick.C:
 			s.collect()
 			now := s.clock.Now()

@@ -367,11 +367,11 @@ func cpuOptions() []Option {
 		},
 		{
 			Name: "cgroup_weight", Kind: integer{min: 100, max: 1000}, Group: GroupCPU, Help: "weight of that group",
-			Effect: Refused, Why: "blkmeter does not manage control groups",
+			Effect: Refused, Why: "blkmeter does not manage control groups: make the group and start blkmeter in it",
 		},
 		{
 			Name: "cgroup_nodelete", Kind: boolean{}, Group: GroupCPU, Default: "0", Help: "keep that group",
-			Effect: Refused, Why: "blkmeter does not manage control groups",
+			Effect: Refused, Why: "blkmeter does not manage control groups: make the group and start blkmeter in it",
 		},
 		{
 			Name: "uid", Kind: integer{max: maxInt}, Group: GroupCPU, Help: "run the job as this user",
@@ -382,12 +382,14 @@ func cpuOptions() []Option {
 			Effect: Refused, Why: "blkmeter's workers share one process; start blkmeter as that group",
 		},
 		{
-			Name: "exec_prerun", Kind: text{form: "COMMAND"}, Group: GroupCPU, Help: "run a command before the job",
-			Effect: Refused, Why: "blkmeter runs no commands from job files; run it before blkmeter",
+			Name: "exec_prerun", Kind: text{form: "COMMAND", set: func(d *draft, v string) error { d.ExecPrerun = v; return nil }},
+			Group: GroupCPU, Help: "run a shell command before the job, what it prints in JOBNAME.prerun.txt",
+			Differs: "it runs once for all clones of a job; when it fails the job fails, too, and does not count as done",
 		},
 		{
-			Name: "exec_postrun", Kind: text{form: "COMMAND"}, Group: GroupCPU, Help: "run a command after the job",
-			Effect: Refused, Why: "blkmeter runs no commands from job files; run it after blkmeter",
+			Name: "exec_postrun", Kind: text{form: "COMMAND", set: func(d *draft, v string) error { d.ExecPostrun = v; return nil }},
+			Group: GroupCPU, Help: "run a shell command after the job, what it prints in JOBNAME.postrun.txt",
+			Differs: "it runs once for all clones of a job",
 		},
 	}
 }
