@@ -209,6 +209,9 @@ type Job struct {
 	PrioClass         int
 	PrioHint          int
 	CmdPrio           [2][]PriorityShare // of reads and writes: those with a priority other than the thread's
+	ExecPrerun        string             // shell command to run before the job; "" none
+	ExecPostrun       string             // after it
+	IOScheduler       string             // of the device under the targets while the job's stage runs; "": as it is
 
 	// Time.
 	Runtime    time.Duration // 0: until the work is done
@@ -310,7 +313,7 @@ func DefaultJob() Job {
 		Thinktime:   Thinktime{Blocks: 1, Type: "complete"},
 		RateProcess: "linear", RateCycle: time.Second,
 		ExitWhat: "group", ContinueOnError: "none", AllowFileCreate: true,
-		Layout: Layout{Fallocate: "native", Invalidate: true, FadviseHint: "1"},
+		Layout: Layout{CreateFsync: true, Fallocate: "native", Invalidate: true, FadviseHint: "1", LockFile: "none"},
 		Verify: Verify{Do: true, HeaderSeed: true, WriteSequence: true, TrimVerifyZero: true},
 		Logs:   Logs{Window: "avg", PerJob: true},
 		Stats: Stats{

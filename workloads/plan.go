@@ -76,6 +76,9 @@ type JobForecast struct {
 	RampNS       int64    `json:"ramp_ns"`
 	RuntimeNS    int64    `json:"runtime_ns"` // 0: until its work is done
 	TimeBased    bool     `json:"time_based"`
+	Prerun       string   `json:"exec_prerun,omitzero"` // shell commands that it runs
+	Postrun      string   `json:"exec_postrun,omitzero"`
+	IOScheduler  string   `json:"ioscheduler,omitzero"` // of the devices meanwhile
 	Uncertainty  string   `json:"uncertainty,omitzero"` // why amounts or regions are not known
 	regionsKnown bool
 }
@@ -166,6 +169,7 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 		Name: j.Name, Stage: stage, RW: j.RW.String(), BlockBytes: [2]int64{j.MinBlock(), j.MaxBlock()}, Engine: j.Engine,
 		IODepth: j.IODepth, Direct: j.Direct, Clones: max(j.NumJobs, 1), CPUs: j.CPUsAllowed, Regions: []Extent{},
 		RampNS: int64(j.RampTime + j.StartDelay.Max), RuntimeNS: int64(j.Runtime), TimeBased: j.TimeBased, regionsKnown: true,
+		Prerun: j.ExecPrerun, Postrun: j.ExecPostrun, IOScheduler: j.IOScheduler,
 	}
 	if jf.CPUs == nil {
 		jf.Placement = j.Placement
@@ -177,7 +181,10 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 	var transfer int64
 	for clone := range jf.Clones {
 		for file, path := range j.Paths(clone) {
-			size := sizeOf(path)
+			size, end := sizeOf(path), int64(0)
+			if j.Layout.Append {
+				size, end = 0, size
+			}
 			if size == 0 {
 				size = j.PlannedBytes(file)
 			}
@@ -190,7 +197,7 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 			if err != nil {
 				return JobForecast{}, err
 			}
-			jf.Regions = append(jf.Regions, Extent{Clone: clone, Path: path, Low: low, High: high})
+			jf.Regions = append(jf.Regions, Extent{Clone: clone, Path: path, Low: end + low, High: end + high})
 			transfer += j.TransferBytes(high - low)
 		}
 	}

@@ -5,15 +5,20 @@ import "time"
 // Layout says how files are made before a job and what becomes of them after it. Nothing in it applies to
 // block devices, except FillDevice and Invalidate.
 type Layout struct {
-	CreateOnly   bool   // make the files and do nothing else
-	CreateOnOpen bool   // make a file when I/O first goes to it, instead of before the job
-	Fallocate    string // none, native, posix, keep, truncate
-	Overwrite    bool   // write a file out fully before the job writes to it
-	Unlink       bool   // remove files that the run made when the job is done
-	Invalidate   bool   // drop the target's cached pages before the job
-	PreRead      bool   // read the files once before the job
-	FadviseHint  string // 0, 1, random, sequential, noreuse
-	FillDevice   bool   // write until ENOSPC, which then is no error
+	CreateOnly     bool   // make the files and do nothing else
+	CreateOnOpen   bool   // make a file when I/O first goes to it, instead of before the job
+	CreateFsync    bool   // make stable what a file is laid out with
+	Fallocate      string // none, native, posix, keep, truncate
+	Overwrite      bool   // write a file out fully before the job writes to it
+	Append         bool   // write behind a file's end (file_append)
+	Unlink         bool   // remove files that the run made when the job is done
+	UnlinkEachLoop bool   // remove them after each loop; the next one makes them again
+	Invalidate     bool   // drop the target's cached pages before the job
+	PreRead        bool   // read the files once before the job
+	FadviseHint    string // 0, 1, random, sequential, noreuse
+	FillDevice     bool   // write until ENOSPC, which then is no error
+	OpenDir        string // take the files below this directory
+	LockFile       string // none, exclusive, readwrite: who may do I/O to a file at the same time
 }
 
 // Verify says how data written is checked when read back, and what is trimmed before.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/run"
 	"github.com/blkmeter/blkmeter/internal/units"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/fiojob"
@@ -43,6 +44,13 @@ workers and CPUs, memory and duration. No device or file is opened.
 		}
 		if len(plan.Jobs) == 0 {
 			return fault.Usage("NO_JOBS", "name a job file or give options, as for blkmeter run", "there is nothing to plan")
+		}
+		for i := range plan.Jobs {
+			found, err := run.FindFiles(&plan.Jobs[i])
+			if err != nil {
+				return err
+			}
+			plan.Jobs[i] = *found
 		}
 		forecast, err := plan.Forecast(targetBytes)
 		if err != nil {
@@ -149,6 +157,13 @@ func writeJob(b *strings.Builder, j *workloads.JobForecast) {
 		fmt.Fprintf(b, "  time: %s after %s of ramp and delay\n", length, time.Duration(j.RampNS))
 	case length > 0:
 		fmt.Fprintf(b, "  time: until its work is done, at most %s\n", length)
+	}
+	for _, what := range []struct{ does, with string }{
+		{"before it, runs", j.Prerun}, {"after it, runs", j.Postrun}, {"meanwhile sets the scheduler to", j.IOScheduler},
+	} {
+		if what.with != "" {
+			fmt.Fprintf(b, "  %s: %s\n", what.does, what.with)
+		}
 	}
 	for _, part := range []struct {
 		verb  string

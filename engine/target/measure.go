@@ -44,6 +44,7 @@ func (t *Target) measure() error {
 	if err != nil {
 		return fmt.Errorf("measure %s: %w", t.path, err)
 	}
+	t.end = t.size
 	return t.measureAlign()
 }
 

@@ -40,7 +40,7 @@ type Spec struct {
 	SizeBytes int64
 	Later     bool // a file that is to be made is made when it is first opened: it is Planned until then
 	Sparse    bool // a file that is made gets its size, and its blocks only when they are written
-	Overwrite bool // an existing regular file may be overwritten within its size without being named (fio's way)
+	Overwrite bool // an existing regular file may be written to, within its size unless it is to Grow, without being named (fio's way)
 }
 
 // Opener opens the targets of one run. Targets that are the same device or file, opened the same way,

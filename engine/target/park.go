@@ -97,6 +97,21 @@ func (t *Target) makePlanned() error {
 	return nil
 }
 
+// Replan removes a file that blkmeter made in this run, for Unpark to make it again, empty. Others are left
+// as they are.
+func (t *Target) Replan() error {
+	if !t.created {
+		return nil
+	}
+	if err := errors.Join(t.Park(), t.Remove()); err != nil {
+		return err
+	}
+	if t.parked != nil {
+		t.parked.planned = true
+	}
+	return nil
+}
+
 // opened calls f while the target is open, for which it opens a parked one. There is nothing to do for a
 // planned file, or without a descriptor at all.
 func (t *Target) opened(f func() error) error {

@@ -123,6 +123,14 @@ func mayCreate(dir string) bool {
 // alignment. progress, if not nil, is told after each block how many bytes are written. The target must
 // be writable; ctx ends the writing between two blocks.
 func (t *Target) Fill(ctx context.Context, offset, length int64, progress func(done int64)) error {
+	if err := t.Lay(ctx, offset, length, progress); err != nil {
+		return err
+	}
+	return t.handle.file.Sync()
+}
+
+// Lay is Fill without making what was written stable.
+func (t *Target) Lay(ctx context.Context, offset, length int64, progress func(done int64)) error {
 	if !t.writable {
 		return fmt.Errorf("fill %s: it is open for reading only", t.path)
 	}
@@ -144,7 +152,7 @@ func (t *Target) Fill(ctx context.Context, offset, length int64, progress func(d
 			progress(done)
 		}
 	}
-	return t.handle.file.Sync()
+	return nil
 }
 
 func fillFault(err error, path string, at, length int64) error {

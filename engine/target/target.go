@@ -41,7 +41,8 @@ type Target struct {
 	path     string
 	resolved string
 	kind     Kind
-	size     int64
+	size     int64 // how far I/O may go
+	end      int64 // where a file ended when it was opened
 	writable bool
 	created  bool
 	direct   bool
@@ -80,8 +81,19 @@ func (t *Target) Path() string { return t.path }
 // Resolved returns the path with its links resolved.
 func (t *Target) Resolved() string { return t.resolved }
 
-// SizeBytes returns the size that the target had when it was opened.
+// SizeBytes returns the size that the target had when it was opened, or that it may grow to ([Target.Grow]).
 func (t *Target) SizeBytes() int64 { return t.size }
+
+// EndBytes returns where the target ended when it was opened: 0 for a file that is made later.
+func (t *Target) EndBytes() int64 { return t.end }
+
+// Grow lets writes make a file larger, up to size. It changes nothing itself, and does nothing to a device,
+// or to what is open for reading only.
+func (t *Target) Grow(size int64) {
+	if t.kind == File && t.writable {
+		t.size = max(t.size, size)
+	}
+}
 
 // LogicalBytes returns the logical block size of the device that gets the I/O; 512 when it is not known.
 func (t *Target) LogicalBytes() int { return t.logical }
@@ -103,6 +115,9 @@ func (t *Target) Direct() bool { return t.direct }
 
 // Planned says whether the target is a file that is made when it is first opened ([Target.Unpark]).
 func (t *Target) Planned() bool { return t.parked != nil && t.parked.planned }
+
+// Parked says whether the target has no descriptor until it is opened again ([Target.Unpark]).
+func (t *Target) Parked() bool { return t.parked != nil }
 
 // Exclusive says whether the kernel keeps others from mounting or holding the device meanwhile.
 func (t *Target) Exclusive() bool { return t.handle != nil && t.handle.claim != nil }

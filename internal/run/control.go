@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"slices"
 	"syscall"
 
@@ -9,8 +10,12 @@ import (
 	"github.com/blkmeter/blkmeter/workloads"
 )
 
-// begin lets a job's workers start at t0.
+// begin lets a job's workers start at t0, unless its exec_prerun has failed.
 func (s *stageRun) begin(j *jobRun, t0 int64) {
+	if j.workers[0].failure.err != nil {
+		s.end(j)
+		return
+	}
 	j.begun = true
 	for _, w := range j.workers {
 		if r := j.spec.Runtime; r > 0 {
@@ -45,15 +50,28 @@ func (s *stageRun) end(j *jobRun) {
 }
 
 // left notes that a worker has ended: that may end other jobs, and start those that waited for its own.
-func (s *stageRun) left(w *worker) {
+func (s *stageRun) left(ctx context.Context, w *worker) {
 	j := w.job
-	j.running--
+	if j.running--; j.running == 0 && j.spec.ExecPostrun != "" && j.series != nil {
+		j.running++ // for those that wait for the job
+		s.launch(ctx, j, true)
+	}
 	if j.spec.ExitAll || j.spec.ExitAllOnError && (w.failed() || w.verify != nil && w.verify.counts.Mismatched > 0) {
 		s.exit(j)
 	}
-	for _, other := range s.jobs {
-		if !other.begun && !s.waits(other) {
-			s.begin(other, s.clock.Now())
+	s.beginWaiting(ctx)
+}
+
+// beginWaiting lets jobs begin that do not have to wait any more.
+func (s *stageRun) beginWaiting(ctx context.Context) {
+	for _, j := range s.jobs {
+		switch {
+		case j.begun || j.preparing || s.waits(j):
+		case j.spec.ExecPrerun != "" && !j.prepared:
+			j.preparing = true
+			s.launch(ctx, j, false)
+		default:
+			s.begin(j, s.clock.Now())
 		}
 	}
 }

@@ -1,7 +1,9 @@
 package run
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -236,6 +238,94 @@ func TestFilesOfAJob(t *testing.T) {
 			t.Errorf("the file was not written out: %v, %d bytes", err, len(data))
 		}
 	})
+	t.Run("file_append", func(t *testing.T) {
+		for _, change := range []func(*workloads.Job){
+			func(*workloads.Job) {},
+			func(j *workloads.Job) { j.Engine, j.IODepth, j.Loops = "io_uring", 8, 2 },
+			func(j *workloads.Job) { j.RW, j.Verify.Kind = workloads.RWRandWrite, "crc32c" },
+		} {
+			path := filepath.Join(t.TempDir(), "old")
+			if err := os.WriteFile(path, bytes.Repeat([]byte("old "), 1001), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j := base("")
+			j.Filenames, j.Layout.Append = []string{path}, true
+			change(&j)
+			for round := range int64(2) {
+				r, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Overwrite: true})
+				if err != nil || r.ExitCode != 0 {
+					t.Fatalf("%v, %+v", err, r)
+				}
+				data, err := os.ReadFile(path)
+				if err != nil || int64(len(data)) != 4004+(round+1)<<20 || !bytes.Equal(data[:4004], bytes.Repeat([]byte("old "), 1001)) {
+					t.Fatalf("%v, %d bytes", err, len(data))
+				}
+			}
+			j.RW = workloads.RWRead
+			if _, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Overwrite: true}); fault.Of(err).Code != "FILE_APPEND" {
+				t.Errorf("a job that reads: %v", err)
+			}
+		}
+	})
+	t.Run("unlink_each_loop", func(t *testing.T) {
+		dir := t.TempDir()
+		j := base(dir)
+		j.Layout.UnlinkEachLoop, j.Loops, j.NrFiles = true, 3, 2
+		if r := do(t, j); r.Jobs[0].Write.Bytes != 3<<20 || r.ExitCode != 0 {
+			t.Errorf("exit %d, %d bytes", r.ExitCode, r.Jobs[0].Write.Bytes)
+		}
+		for _, name := range []string{"test.0.0", "test.0.1"} {
+			if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() != 512<<10 {
+				t.Errorf("%v, %+v", err, info)
+			}
+		}
+		before, err := os.Stat(filepath.Join(dir, "test.0.0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Overwrite: true}); err != nil {
+			t.Fatal(err)
+		}
+		if after, err := os.Stat(filepath.Join(dir, "test.0.0")); err != nil || !os.SameFile(before, after) {
+			t.Errorf("a file that was there before was removed: %v", err)
+		}
+		j.RW, j.Directories = workloads.RWRead, []string{t.TempDir()}
+		if _, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{}); fault.Of(err).Code != "UNLINK_EACH_LOOP" {
+			t.Errorf("a job that reads: %v", err)
+		}
+	})
+	t.Run("opendir", func(t *testing.T) {
+		dir := t.TempDir()
+		content := bytes.Repeat([]byte("precious"), 1024)
+		for name, size := range map[string]int{"one": 8192, "sub/two": 4096, "sub/small": 100, "empty": 0} {
+			if err := errors.Join(os.MkdirAll(filepath.Join(dir, "sub"), 0o700), os.WriteFile(filepath.Join(dir, name), content[:size], 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Symlink("/dev/null", filepath.Join(dir, "link")); err != nil {
+			t.Fatal(err)
+		}
+		j := base("")
+		j.Layout.OpenDir, j.RW, j.Size, j.Directories = dir, workloads.RWRead, workloads.Amount{}, nil
+		if r := do(t, j); r.Jobs[0].Read.Bytes != 12288 || len(r.Targets) != 2 {
+			t.Errorf("%d bytes of %d files", r.Jobs[0].Read.Bytes, len(r.Targets))
+		}
+		j.RW = workloads.RWWrite
+		if _, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Overwrite: true}); fault.Of(err).Code != "REFUSED_EXISTS" {
+			t.Errorf("writing to what was found: %v", err)
+		}
+		j.Layout.OpenDir = filepath.Join(dir, "none")
+		if _, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{}); fault.Of(err).Code != "OPENDIR" {
+			t.Errorf("a directory that does not exist: %v", err)
+		}
+	})
+	t.Run("a stream is no target", func(t *testing.T) {
+		j := base("")
+		j.Filenames, j.Directories = []string{"-"}, nil
+		if _, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{}); fault.Of(err).Code != "STREAM_TARGET" {
+			t.Error(err)
+		}
+	})
 	t.Run("pre_read, invalidate, end_syncfs", func(t *testing.T) {
 		for _, change := range []func(*workloads.Job){
 			func(j *workloads.Job) { j.Layout.PreRead = true },
@@ -273,5 +363,37 @@ func TestFillDeviceEndsWithoutSpace(t *testing.T) {
 	j.Layout.FillDevice = true
 	if r := do(t, j); r.ExitCode != 0 || r.Jobs[0].Write.Errors != 0 || r.Jobs[0].Write.Bytes < 6<<20 {
 		t.Errorf("exit %d, %+v, %+v", r.ExitCode, r.Error, r.Jobs[0].Write)
+	}
+}
+
+// A job fills a file system until nothing is left, in a file that it makes or in one that was there.
+func TestFillFSEndsWithoutSpace(t *testing.T) {
+	testlab.Require(t, "mount")
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	j := job("", "io_uring", workloads.RWWrite)
+	j.Filenames, j.Destroy, j.Directories, j.Direct, j.Layout.FillDevice = nil, "", []string{dir}, false, true
+	path := filepath.Join(dir, "test.0.0")
+	for _, before := range []string{"", "something"} {
+		if before != "" {
+			if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Overwrite: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(path)
+		if err != nil || r.ExitCode != 0 || r.Jobs[0].Write.Errors != 0 || info.Size() < 7<<20 {
+			t.Errorf("%v, exit %d, %+v, %+v", err, r.ExitCode, r.Error, info)
+		}
+	}
+	j.RW = workloads.RWRead
+	if _, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{}); fault.Of(err).Code != "FILL_DEVICE" {
+		t.Errorf("a job that reads: %v", err)
 	}
 }

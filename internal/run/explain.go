@@ -52,6 +52,7 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 	for _, j := range jobs {
 		spec := *j.spec
 		spec.SteadyState.Duration = 0
+		spec.ExecPrerun, spec.ExecPostrun = "", ""
 		spec.RampTime, spec.StartDelay.Min, spec.StartDelay.Max = 0, 0, 0
 		if spec.Runtime == 0 || spec.Runtime > explainTime {
 			spec.Runtime = explainTime
@@ -64,6 +65,7 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 			}
 			copied.workers = append(copied.workers, fresh)
 		}
+		again.lockFiles(copied)
 		if err := again.verify(copied); err != nil {
 			return explain.Counts{}, explain.Stage{}, err
 		}

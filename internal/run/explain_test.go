@@ -195,3 +195,50 @@ func TestSetIsForTheRunOnly(t *testing.T) {
 		t.Errorf("%s and %d requests after the run, %s and %d before: %v", after.Scheduler, after.NrRequests, before.Scheduler, before.NrRequests, err)
 	}
 }
+
+// ioscheduler holds for the stage of its job.
+func TestSchedulersOfJobs(t *testing.T) {
+	testlab.Require(t, "root")
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, Tmpfs: true})
+	before, err := device.DescribeName("", dev.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"XDG_STATE_HOME": t.TempDir()}
+	run := func(jobs ...workloads.Job) (*report.Result, error) {
+		return Run(t.Context(), &workloads.Plan{Jobs: jobs}, Options{Env: func(name string) string { return env[name] }})
+	}
+	one, two, plain := job(dev.Path, "psync", workloads.RWRandRead), job(dev.Path, "psync", workloads.RWRandRead), job(dev.Path, "psync", workloads.RWRandRead)
+	one.IOScheduler, two.IOScheduler = "mq-deadline", "none"
+	two.Stonewall, plain.Stonewall = true, true
+	r, err := run(one, two, plain)
+	if err != nil || r.ExitCode != 0 {
+		t.Fatalf("%v, %+v", err, r)
+	}
+	for i, want := range []string{"mq-deadline", "none", ""} {
+		got := ""
+		for _, d := range r.Jobs[i].Decisions {
+			if d.What == dev.Name+" scheduler" {
+				got = d.Chosen
+			}
+		}
+		if got != want {
+			t.Errorf("job %d ran under %q, want %q", i, got, want)
+		}
+	}
+	if after, err := device.DescribeName("", dev.Name); err != nil || after.Scheduler != before.Scheduler {
+		t.Errorf("%v: %s after the run, %s before", err, after.Scheduler, before.Scheduler)
+	}
+	two.Stonewall = false
+	if _, err := run(one, two); fault.Of(err).Code != "IOSCHEDULER" {
+		t.Errorf("two schedulers at the same time: %v", err)
+	}
+	two.IOScheduler = "a/b"
+	if _, err := run(two); fault.Of(err).Code != "IOSCHEDULER" {
+		t.Errorf("no scheduler's name: %v", err)
+	}
+	two.IOScheduler = "nosuch"
+	if r, err := run(two); err != nil || r.Error == nil || r.Error.Code != "BAD_SETTING" {
+		t.Errorf("a scheduler that there is not: %v, %+v", err, r)
+	}
+}

@@ -46,12 +46,14 @@ type jobRun struct {
 	prios     []workloads.Priority // by engine.Request.Prio, the threads' own first; nil when all I/Os have that
 
 	// Its course, in the hands of the conductor.
-	stop    *atomic.Bool  // its workers are to end
-	halt    chan struct{} // closed with it, for those that wait
-	start   chan int64    // tells each worker its start, or is closed
-	begun   bool          // start has been used
-	running int           // workers that have not ended
-	logs    *fiolog.Set   // nil without
+	stop      *atomic.Bool  // its workers are to end
+	halt      chan struct{} // closed with it, for those that wait
+	start     chan int64    // tells each worker its start, or is closed
+	begun     bool          // start has been used
+	preparing bool          // exec_prerun runs
+	prepared  bool          // it has run
+	running   int           // workers that have not ended
+	logs      *fiolog.Set   // nil without
 }
 
 func (j *jobRun) decide(what, chosen, why string) {
@@ -132,6 +134,7 @@ func (c *conductor) open(ctx context.Context, j *jobRun) error {
 			return err
 		}
 	}
+	c.lockFiles(j)
 	return c.verify(j)
 }
 
@@ -170,10 +173,17 @@ func (c *conductor) openClone(ctx context.Context, j *jobRun, clone int) ([]*tar
 // when it will be read.
 func (c *conductor) openPath(ctx context.Context, j *jobRun, path string, planned int64) (*target.Target, error) {
 	s := j.spec
+	if path == "-" {
+		return nil, fault.Usage("STREAM_TARGET", "name a device or a file; ./- is a file called -", "job %s: filename=- is standard input or output for fio, and blkmeter needs a target that has offsets", s.Name)
+	}
+	fills := planned == 0 && s.Layout.FillDevice && changes(s) && !s.RW.Does(workloads.Read)
+	if fills {
+		planned = roomAround(path)
+	}
 	spec := target.Spec{
-		Path: path, Direct: s.Direct, Destroy: destroyNames(s.Destroy), Overwrite: c.o.Overwrite,
+		Path: path, Direct: s.Direct, Destroy: destroyNames(s.Destroy), Overwrite: c.o.Overwrite && s.Layout.OpenDir == "",
 		Sparse: s.Layout.Fallocate == "none" || s.Layout.Fallocate == "truncate",
-		Create: s.AllowFileCreate && !s.Verify.Only && planned > 0, SizeBytes: planned, Later: s.Layout.CreateOnOpen,
+		Create: s.AllowFileCreate && !s.Verify.Only && planned > 0, SizeBytes: planned, Later: s.Layout.CreateOnOpen || fills,
 	}
 	switch s.SyncMode {
 	case "sync":
@@ -192,12 +202,18 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string, planne
 	if t.Planned() {
 		return t, nil
 	}
-	if s.Layout.FillDevice && t.Kind() != target.Block {
-		return nil, fault.Usage("FILL_DEVICE", "give the device, or size=", "job %s: fill_device fills block devices; %s is a file, and a run makes none larger than size= says", s.Name, path)
+	if fills {
+		t.Grow(planned)
+	} else if s.Layout.FillDevice && planned == 0 && t.Kind() == target.File {
+		return nil, fault.Usage("FILL_DEVICE", "give rw=write or randwrite, or size=", "job %s: fill_device makes %s larger until nothing is left, which is for jobs that write only", s.Name, path)
 	}
 	if t.Created() && t.Writable() && (s.RW.Does(workloads.Read) || s.Layout.Overwrite) && !c.filled[t.Resolved()] {
 		c.say("laying out " + path)
-		if err := t.Fill(ctx, 0, t.SizeBytes(), nil); err != nil {
+		lay := t.Fill
+		if !s.Layout.CreateFsync {
+			lay = t.Lay
+		}
+		if err := lay(ctx, 0, t.SizeBytes(), nil); err != nil {
 			return nil, errors.Join(err, t.Remove())
 		}
 		c.filled[t.Resolved()] = true
@@ -314,8 +330,9 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 		}
 	}
 	var files []pattern.File
+	var err error
 	for i, t := range w.targets {
-		low, high, err := workloads.FileRegion(s, clone, i, t.SizeBytes())
+		low, high, err := regionOf(s, t, clone, i)
 		if err != nil {
 			return err
 		}
@@ -334,16 +351,18 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 	w.files, w.regionLow, w.regionHigh = files, files[0].Low, files[0].High
 	kind := *s
 	kind.TimeBased = s.TimeBased && !s.Verify.Only
-	src, err := pattern.New(pattern.Config{Job: &kind, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)})
-	if err != nil {
+	if renews(s) {
+		kind.Loops = 1 // at a time
+	}
+	config := pattern.Config{Job: &kind, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)}
+	if w.source, err = pattern.New(config); err != nil {
 		return err
 	}
-	w.source = src
 	if s.Layout.CreateOnly {
 		w.source = noIO{}
 	}
-	if rotates(s, len(w.targets)) && j.choice.Name != catalog.Null {
-		if err := w.rotate(); err != nil {
+	if slices.ContainsFunc(w.targets, func(t *target.Target) bool { return t.Parked() }) {
+		if err := w.rotate(config); err != nil {
 			return err
 		}
 		if clone == 0 {

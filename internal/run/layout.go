@@ -2,12 +2,15 @@ package run
 
 import (
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"syscall"
 
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/blkmeter/blkmeter/internal/kernel/fileio"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
@@ -17,6 +20,64 @@ import (
 type noIO struct{}
 
 func (noIO) Next([]pattern.IO) int { return 0 }
+
+// regionOf returns what a clone works on in one of its files: the bytes behind the end of a file when it is to
+// be appended to.
+func regionOf(s *workloads.Job, t *target.Target, clone, file int) (low, high int64, err error) {
+	switch {
+	case renews(s) && s.RW.Does(workloads.Read) && t.Created():
+		return 0, 0, fault.Usage("UNLINK_EACH_LOOP", "leave it out, or use unlink", "job %s: unlink_each_loop removes what the next loop is to read", s.Name)
+	case !s.Layout.Append || t.Kind() != target.File || t.Created():
+		return workloads.FileRegion(s, clone, file, t.SizeBytes())
+	case !changes(s) || s.RW != workloads.RWWrite && s.RW != workloads.RWRandWrite:
+		return 0, 0, fault.Usage("FILE_APPEND", "use rw=write or randwrite", "job %s: behind the end of %s there is nothing to read or to trim (file_append)", s.Name, t.Path())
+	case s.PlannedBytes(file) == 0:
+		return 0, 0, fault.Usage("NO_SIZE", "give --size in bytes", "job %s: file_append does not know how much to append to %s", s.Name, t.Path())
+	}
+	t.Grow(t.EndBytes() + s.PlannedBytes(file))
+	low, high, err = workloads.FileRegion(s, clone, file, s.PlannedBytes(file))
+	return t.EndBytes() + low, t.EndBytes() + high, err
+}
+
+// roomAround returns the size of the file system that a file is on, or is to be made on; 0 when that cannot be
+// found out.
+func roomAround(path string) int64 {
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		path = resolved
+	}
+	fs, err := blk.Statfs(filepath.Dir(path))
+	if err != nil {
+		return 0
+	}
+	return fs.TotalBytes
+}
+
+// FindFiles returns the job with the files below the directory that it names (opendir): those that hold a
+// block, in the order of their names, without links.
+func FindFiles(s *workloads.Job) (*workloads.Job, error) {
+	if s.Layout.OpenDir == "" {
+		return s, nil
+	}
+	found := *s
+	found.Filenames = slices.Clone(s.Filenames)
+	err := filepath.WalkDir(s.Layout.OpenDir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		if info, err := d.Info(); err == nil && info.Size() >= s.MinBlock() {
+			found.Filenames = append(found.Filenames, path)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fault.Wrap(err, fault.ExitUsage, "OPENDIR", "name a directory that this user may read", "job %s: cannot look for files below %s", s.Name, s.Layout.OpenDir)
+	}
+	if len(found.Filenames) == 0 {
+		return nil, fault.Usage("OPENDIR", "name another directory, or lower bs=", "job %s: no file below %s has room for a block of %d bytes", s.Name, s.Layout.OpenDir, s.MinBlock())
+	}
+	found.NrFiles = len(found.Filenames)
+	return &found, nil
+}
 
 // prepareCache brings the page cache into the state that the job asks for before it starts; direct I/O
 // does not meet it.

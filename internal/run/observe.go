@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/blkmeter/blkmeter/internal/device"
+	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/journal"
 	"github.com/blkmeter/blkmeter/internal/watch"
 	"github.com/blkmeter/blkmeter/workloads"
@@ -99,13 +100,18 @@ func (c *conductor) applySettings() (restore func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.noteChanges(changes, c.jobs, "the run"), nil
+}
+
+// noteChanges notes changed settings with the jobs and targets that meet them, and returns what undoes them.
+func (c *conductor) noteChanges(changes *device.Changes, jobs []*jobRun, until string) (restore func()) {
 	for _, change := range changes.List {
 		if !change.Asked {
 			continue
 		}
-		for _, j := range c.jobs {
+		for _, j := range jobs {
 			if slices.Contains(diskNames(j.workers[0]), change.Disk) {
-				j.decide(change.Disk+" "+change.Name, change.New, fmt.Sprintf("asked for; it was %s, and is again after the run", change.Old))
+				j.decide(change.Disk+" "+change.Name, change.New, fmt.Sprintf("asked for; it was %s, and is again after %s", change.Old, until))
 			}
 		}
 	}
@@ -119,5 +125,71 @@ func (c *conductor) applySettings() (restore func(), err error) {
 		if err := changes.Restore(); err != nil {
 			c.warn("NOT_RESTORED", err.Error(), "blkmeter restore tries again")
 		}
-	}, nil
+	}
+}
+
+// checkSchedulers finds out before the first I/O that jobs ask for schedulers (ioscheduler) that they cannot
+// have.
+func (c *conductor) checkSchedulers() error {
+	const code = "IOSCHEDULER"
+	asked := map[int]map[string]*workloads.Job{} // by stage and disk
+	for _, j := range c.jobs {
+		s := j.spec
+		if s.IOScheduler == "" {
+			continue
+		}
+		disks := c.disksOf([]*jobRun{j})
+		_, err := device.ParseSetting("scheduler=" + s.IOScheduler)
+		switch {
+		case err != nil:
+			return fault.Wrap(err, fault.ExitUsage, code, "blkmeter devices shows the schedulers of a device", "job %s: ioscheduler=%s", s.Name, s.IOScheduler)
+		case len(disks) == 0:
+			return fault.Usage(code, "leave it out", "job %s: ioscheduler=%s: no block device is known under its targets", s.Name, s.IOScheduler)
+		case slices.ContainsFunc(c.o.Set, func(set device.Setting) bool { return set.Name == "scheduler" }):
+			return fault.Usage(code, "leave one of them out", "job %s asks for ioscheduler=%s, and --set for another scheduler for the whole run", s.Name, s.IOScheduler)
+		}
+		if asked[j.stage] == nil {
+			asked[j.stage] = map[string]*workloads.Job{}
+		}
+		for _, d := range disks {
+			if other := asked[j.stage][d.Name]; other != nil && other.IOScheduler != s.IOScheduler {
+				return fault.Usage(code, "add stonewall to one of them", "jobs %s and %s run together and ask for different schedulers of %s", other.Name, s.Name, d.Name)
+			}
+			asked[j.stage][d.Name] = s
+		}
+	}
+	return nil
+}
+
+// useSchedulers gives the disks of the stage the schedulers that its jobs ask for, and returns what undoes it.
+func (s *stageRun) useSchedulers() (restore func(), err error) {
+	var undo []func()
+	restore = func() {
+		for _, f := range slices.Backward(undo) {
+			f()
+		}
+	}
+	done := map[string]bool{}
+	for _, j := range s.jobs {
+		if j.spec.IOScheduler == "" {
+			continue
+		}
+		var disks []string
+		for _, d := range s.disksOf([]*jobRun{j}) {
+			if !done[d.Name] {
+				done[d.Name] = true
+				disks = append(disks, d.Name)
+			}
+		}
+		if len(disks) == 0 {
+			continue
+		}
+		changes, err := device.Apply(s.o.Root, journal.Dir(s.o.Env), disks, []device.Setting{{Name: "scheduler", Value: j.spec.IOScheduler}})
+		if err != nil {
+			restore()
+			return nil, fmt.Errorf("job %s: %w", j.spec.Name, err)
+		}
+		undo = append(undo, s.noteChanges(changes, s.jobs, "the stage"))
+	}
+	return restore, nil
 }

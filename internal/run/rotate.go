@@ -29,6 +29,9 @@ type rotation struct {
 	open     []uint16  // open files, those opened first in front
 	opens    int64
 	inFlight int // on all files
+
+	again func() (pattern.Source, error) // begins the next loop of a job that removes its files after each
+	left  int                            // of these loops
 }
 
 // fileUse is what goes on in a file.
@@ -41,11 +44,17 @@ type fileUse struct {
 
 // rotates says whether the job opens its files while it runs.
 func rotates(s *workloads.Job, files int) bool {
-	return s.Layout.CreateOnOpen || s.OpenFiles > 0 && s.OpenFiles < files
+	return s.Layout.CreateOnOpen || renews(s) || s.OpenFiles > 0 && s.OpenFiles < files
 }
 
-// rotate puts a rotation in front of the worker's pattern; its queue follows when it is made.
-func (w *worker) rotate() error {
+// renews says whether the job removes its files after each of its loops (unlink_each_loop).
+func renews(s *workloads.Job) bool {
+	return s.Layout.UnlinkEachLoop && s.Loops > 1 && !s.TimeBased && !s.Verify.Only
+}
+
+// rotate puts a rotation in front of the worker's pattern, which config has made; its queue follows when it is
+// made.
+func (w *worker) rotate(config pattern.Config) error {
 	s := w.job.spec
 	if s.SharedQueue {
 		return fault.Usage("OPENFILES_SHARED", "leave one of them out", "job %s: openfiles and create_on_open change descriptors, which a queue shared by several workers does not take", s.Name)
@@ -57,6 +66,13 @@ func (w *worker) rotate() error {
 	w.rotation = &rotation{
 		source: w.source, targets: w.targets, limit: limit, syncs: s.FsyncOnClose && s.RW.Does(workloads.Write),
 		files: make([]fileUse, len(w.targets)), slots: make([]uint16, w.job.depth), open: make([]uint16, 0, limit),
+	}
+	if renews(s) {
+		w.rotation.left = s.Loops - 1
+		w.rotation.again = func() (pattern.Source, error) {
+			config.Seed = mix(config.Seed)
+			return pattern.New(config)
+		}
 	}
 	if !s.Verify.Only { // whose pattern only says what was written; its blocks are read back behind it
 		w.source = w.rotation
@@ -178,6 +194,42 @@ func (r *rotation) Close() error {
 	for len(r.open) > 0 {
 		err = errors.Join(err, r.close(r.open[0]))
 	}
+	return err
+}
+
+// loops runs the loop once or, when a job removes its files after each of its loops, as often as it has such
+// loops.
+func (w *worker) loops() error {
+	for {
+		if err := w.loop(); err != nil {
+			return err
+		}
+		r := w.rotation
+		if r == nil || r.left == 0 || w.failed() || w.stop.Load() || w.clock.Now() >= w.endAt {
+			return nil
+		}
+		if err := r.renew(); err != nil {
+			return err
+		}
+		w.spent = false
+	}
+}
+
+// renew removes the files that the run made and begins the next loop, in which they are made again.
+func (r *rotation) renew() error {
+	for len(r.open) > 0 {
+		if err := r.close(r.open[0]); err != nil {
+			return err
+		}
+	}
+	for _, t := range r.targets {
+		if err := t.Replan(); err != nil {
+			return fmt.Errorf("unlink_each_loop: %w", err)
+		}
+	}
+	r.left--
+	var err error
+	r.source, err = r.again()
 	return err
 }
 

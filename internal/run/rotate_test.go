@@ -116,12 +116,13 @@ func TestRotationKeepsItsLimit(t *testing.T) {
 			regions = append(regions, pattern.File{High: blocks * 4096})
 		}
 		spec := filesJob(dir, "psync", depth)
-		source, err := pattern.New(pattern.Config{Job: &spec, Files: regions, Align: 1})
+		config := pattern.Config{Job: &spec, Files: regions, Align: 1}
+		source, err := pattern.New(config)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w := &worker{job: &jobRun{spec: &spec, depth: depth}, source: source, targets: targets}
-		if err := w.rotate(); err != nil {
+		if err := w.rotate(config); err != nil {
 			t.Fatal(err)
 		}
 		q := &countingQueue{t: t, targets: targets, limit: limit, depth: depth}

@@ -81,7 +81,8 @@ type conductor struct {
 	filled    map[string]bool         // files laid out by this run
 	asked     map[*target.Target]bool // whether they were ever written
 	scratch   *target.Target
-	halted    bool // no further stage is to run
+	locks     map[string]*sync.RWMutex // of lockfile, by resolved path
+	halted    bool                     // no further stage is to run
 	before    map[blk.DevT]device.Counters
 	countedAt int64 // when, ns of the clock
 	started   int64 // of the first job, ns of the clock
@@ -110,6 +111,11 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	}
 	defer c.closeTargets()
 	c.jobs = arrange(plan.Jobs)
+	for _, j := range c.jobs {
+		if j.spec, err = FindFiles(j.spec); err != nil {
+			return nil, err
+		}
+	}
 	c.limitOpenFiles(device.OpenFilesLimit())
 	for _, j := range c.jobs {
 		if err := unsupported(j.spec); err != nil {
@@ -135,6 +141,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 			return nil, err
 		}
 		defer restore()
+	}
+	if err := c.checkSchedulers(); err != nil {
+		return nil, err
 	}
 	if err := c.openLogs(); err != nil {
 		return nil, err
@@ -265,16 +274,18 @@ func (c *conductor) stages() [][]*jobRun {
 // stageRun is the jobs that run at the same time.
 type stageRun struct {
 	*conductor
-	jobs    []*jobRun
-	number  int
-	stages  int
-	t0      int64 // the common start, ns of the run's clock
-	workers []*worker
-	events  chan *worker // that have ended
-	done    sync.WaitGroup
-	last    lastWindow
-	session *explain.Session // counts while the workers run; nil in a measured pass
-	counts  explain.Counts   // what it counted
+	jobs     []*jobRun
+	number   int
+	stages   int
+	t0       int64 // the common start, ns of the run's clock
+	workers  []*worker
+	events   chan *worker // that have ended
+	commands chan commandEnd
+	launched int // commands that run
+	done     sync.WaitGroup
+	last     lastWindow
+	session  *explain.Session // counts while the workers run; nil in a measured pass
+	counts   explain.Counts   // what it counted
 }
 
 // lastWindow is what the progress line shows.
@@ -288,6 +299,12 @@ func (s *stageRun) run(ctx context.Context) {
 	for _, j := range s.jobs {
 		s.workers = append(s.workers, j.workers...)
 	}
+	restore, err := s.useSchedulers()
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	defer restore()
 	procs := runtime.GOMAXPROCS(0)
 	if need := len(s.workers) + 2 + s.logWriters(); need > procs {
 		// A worker that returns from a system call needs a processor of the Go scheduler at once.
@@ -298,6 +315,7 @@ func (s *stageRun) run(ctx context.Context) {
 
 	ready := make(chan error, len(s.workers))
 	s.events = make(chan *worker, len(s.workers))
+	s.commands = make(chan commandEnd, 2*len(s.jobs))
 	opens, closeShared, err := s.queues()
 	if err != nil {
 		s.fail(err)
@@ -338,6 +356,9 @@ func (s *stageRun) run(ctx context.Context) {
 		if err := <-ready; err != nil && failed == nil {
 			failed = err
 		}
+	}
+	if failed == nil {
+		s.beforehand(ctx)
 	}
 	for _, j := range s.jobs {
 		for _, w := range j.workers {
@@ -387,7 +408,10 @@ func (s *stageRun) run(ctx context.Context) {
 	}
 	s.watch(ctx)
 	for len(s.events) > 0 {
-		s.left(<-s.events)
+		s.left(ctx, <-s.events)
+	}
+	for s.launched > 0 {
+		s.landed(ctx, <-s.commands)
 	}
 	if s.session != nil {
 		s.counts = s.session.Stop()
@@ -527,7 +551,9 @@ func (s *stageRun) watch(ctx context.Context) {
 			stopAt = s.clock.Now()
 			s.wake()
 		case w := <-s.events:
-			s.left(w)
+			s.left(ctx, w)
+		case e := <-s.commands:
+			s.landed(ctx, e)
 		case <-tick.C:
 			s.collect()
 			now := s.clock.Now()

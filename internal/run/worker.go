@@ -58,6 +58,7 @@ type worker struct {
 	files    []pattern.File   // the clone's region of each
 	arena    *mem.Arena
 	rotation *rotation // opens and closes files during the run; nil when all of them stay open
+	locking  *locking  // takes the files\' locks; nil when there are none
 	failure  failure
 	outcome  outcome
 
@@ -264,6 +265,9 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 	if w.rotation != nil {
 		w.rotation.queue, w.queue = queue, w.rotation
 	}
+	if w.locking != nil {
+		w.locking.Queue, w.queue = w.queue, w.locking
+	}
 	return nil
 }
 
@@ -332,7 +336,7 @@ func (w *worker) measure(t0 int64) {
 	if w.verify != nil && w.verify.reads {
 		w.verify.replay(w)
 	} else {
-		err = w.loop()
+		err = w.loops()
 	}
 	if err == nil && w.job.syncsAtEnd() {
 		err = w.syncAtEnd()

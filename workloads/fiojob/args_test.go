@@ -102,7 +102,7 @@ func TestArgs(t *testing.T) {
 	fails(t, options(nil), "ENGINE_UNSUPPORTED", "engine not supported: rbd", "--rbdname=x", "--ioengine=rbd", "--size=1m")
 	fails(t, options(nil), "BAD_VALUE", `did you mean "io_uring"`, "--ioengine=iouring")
 	fails(t, options(nil), "READ_ONLY", "--readonly", "--rw=trim", "--readonly")
-	fails(t, options(nil), "OPTION_UNSUPPORTED", "exec_prerun", "--exec_prerun=ls")
+	fails(t, options(nil), "OPTION_UNSUPPORTED", "cgroup", "--cgroup=fast")
 }
 
 func TestTrapsWarn(t *testing.T) {

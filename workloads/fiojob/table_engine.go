@@ -353,8 +353,8 @@ func cpuOptions() []Option {
 			Help: "size of a huge page", Effect: Ignored, Why: "the kernel's own huge page size is used",
 		},
 		{
-			Name: "ioscheduler", Kind: text{form: "NAME"}, Group: GroupCPU, Help: "switch the device to this I/O scheduler",
-			Effect: Refused, Why: "a job does not change the system; set /sys/block/DEVICE/queue/scheduler before the run",
+			Name: "ioscheduler", Kind: text{form: "NAME", set: func(d *draft, v string) error { d.IOScheduler = v; return nil }},
+			Group: GroupCPU, Help: "switch the device under the targets to this I/O scheduler", Differs: "the old one is back when the job's stage is over",
 		},
 		{
 			Name: "cgroup", Kind: text{form: "NAME"}, Group: GroupCPU, Help: "run the job in this control group",
@@ -362,11 +362,11 @@ func cpuOptions() []Option {
 		},
 		{
 			Name: "cgroup_weight", Kind: integer{min: 100, max: 1000}, Group: GroupCPU, Help: "weight of that group",
-			Effect: Refused, Why: "blkmeter does not manage control groups",
+			Effect: Refused, Why: "blkmeter does not manage control groups: make the group and start blkmeter in it",
 		},
 		{
 			Name: "cgroup_nodelete", Kind: boolean{}, Group: GroupCPU, Default: "0", Help: "keep that group",
-			Effect: Refused, Why: "blkmeter does not manage control groups",
+			Effect: Refused, Why: "blkmeter does not manage control groups: make the group and start blkmeter in it",
 		},
 		{
 			Name: "uid", Kind: integer{max: maxInt}, Group: GroupCPU, Help: "run the job as this user",
@@ -377,12 +377,14 @@ func cpuOptions() []Option {
 			Effect: Refused, Why: "blkmeter's workers share one process; start blkmeter as that group",
 		},
 		{
-			Name: "exec_prerun", Kind: text{form: "COMMAND"}, Group: GroupCPU, Help: "run a command before the job",
-			Effect: Refused, Why: "blkmeter runs no commands from job files; run it before blkmeter",
+			Name: "exec_prerun", Kind: text{form: "COMMAND", set: func(d *draft, v string) error { d.ExecPrerun = v; return nil }},
+			Group: GroupCPU, Help: "run a shell command before the job, what it prints in JOBNAME.prerun.txt",
+			Differs: "it runs once for all clones of a job; when it fails the job fails, too, and does not count as done",
 		},
 		{
-			Name: "exec_postrun", Kind: text{form: "COMMAND"}, Group: GroupCPU, Help: "run a command after the job",
-			Effect: Refused, Why: "blkmeter runs no commands from job files; run it after blkmeter",
+			Name: "exec_postrun", Kind: text{form: "COMMAND", set: func(d *draft, v string) error { d.ExecPostrun = v; return nil }},
+			Group: GroupCPU, Help: "run a shell command after the job, what it prints in JOBNAME.postrun.txt",
+			Differs: "it runs once for all clones of a job",
 		},
 	}
 }
@@ -483,9 +485,8 @@ func fileOptions() []Option {
 			Effect: Ignored, Why: "files are always made one after the other, before the run",
 		},
 		{
-			Name: "create_fsync", Kind: boolean{}, Group: GroupFiles, Default: "1",
-			Help:   "fsync a file after making it",
-			Effect: Ignored, Why: "a file that is written out is always made stable",
+			Name: "create_fsync", Kind: boolean{set: func(d *draft, v bool) { d.Layout.CreateFsync = v }}, Group: GroupFiles, Default: "1",
+			Help: "fsync a file after laying it out",
 		},
 		{
 			Name: "fallocate", Kind: enum{
@@ -504,9 +505,9 @@ func fileOptions() []Option {
 			Help: "remove files that the run made", Differs: "files that existed before are kept",
 		},
 		{
-			Name: "unlink_each_loop", Kind: boolean{}, Group: GroupFiles, Default: "0",
-			Help: "the same after each loop", Differs: "files that existed before are kept",
-			Effect: Refused, Why: "all loops of a job use the same files; unlink removes them at its end",
+			Name: "unlink_each_loop", Kind: boolean{set: func(d *draft, v bool) { d.Layout.UnlinkEachLoop = v }}, Group: GroupFiles, Default: "0",
+			Help:    "remove them after each of several loops; the next one makes them again, empty, as it writes to them",
+			Differs: "files that existed before are kept; files that a job would read in its next loop are not removed: that is an error before the first I/O",
 		},
 		{
 			Name: "invalidate", Kind: boolean{set: func(d *draft, v bool) { d.Layout.Invalidate = v }}, Group: GroupFiles, Default: "1",
@@ -525,16 +526,19 @@ func fileOptions() []Option {
 		},
 		{
 			Name: "fill_device", Aliases: []string{"fill_fs"}, Kind: boolean{set: func(d *draft, v bool) { d.Layout.FillDevice = v }}, Group: GroupFiles, Default: "0",
-			Help: "write until nothing is left (ENOSPC)", Differs: "for block devices only: a file is never made larger than size",
+			Help: "write until nothing is left (ENOSPC), when no size is given", Differs: "for jobs that write only",
 		},
 		{
-			Name: "file_append", Kind: boolean{}, Group: GroupFiles, Default: "0",
-			Help:   "start at the end of the file",
-			Effect: Refused, Why: "a run never makes an existing file larger",
+			Name: "file_append", Kind: boolean{set: func(d *draft, v bool) { d.Layout.Append = v }}, Group: GroupFiles, Default: "0",
+			Help: "write behind the end of a file that exists; devices are not affected", Differs: "for jobs that write only: fio makes the file larger for a reader, too",
 		},
 		{
-			Name: "lockfile", Kind: enum{words: words("none", "exclusive", "readwrite")}, Group: GroupFiles, Default: "none",
-			Help: "take a lock on a file around each I/O", Effect: Refused, Why: "workers share nothing while they measure",
+			Name: "lockfile", Kind: enum{
+				words: words("none", "exclusive", "readwrite"),
+				set:   func(d *draft, w, _ string) error { d.Layout.LockFile = w; return nil },
+			},
+			Group: GroupFiles, Default: "none",
+			Help: "let one worker at a time do I/O to a file, or several readers or one writer; waiting for that is no part of latencies",
 		},
 	}
 }

@@ -145,8 +145,9 @@ func targetOptions() []Option {
 			Help: "how the next file is chosen; a number after the colon is the I/Os per file, or a parameter",
 		},
 		{
-			Name: "opendir", Kind: text{form: "DIR"}, Group: GroupTarget, Help: "take all files under a directory",
-			Effect: Refused, Why: "blkmeter only does I/O to targets that are named one by one",
+			Name: "opendir", Kind: text{form: "DIR", set: func(d *draft, v string) error { d.Layout.OpenDir = v; return nil }},
+			Group: GroupTarget, Help: "take the regular files below a directory, links not followed, beside those of filename",
+			Differs: "files without room for a block are left out; a job that writes needs each of them named with destroy",
 		},
 		{
 			Name: "filetype", Kind: enum{words: words("none", "file", "block", "char")}, Group: GroupTarget, Default: "none",

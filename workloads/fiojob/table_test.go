@@ -155,7 +155,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("help does not mention %s", want)
 		}
 	}
-	if strings.Contains(b.String(), "exec_prerun") || strings.Contains(b.String(), "http_host") {
+	if strings.Contains(b.String(), "cgroup_weight") || strings.Contains(b.String(), "http_host") {
 		t.Error("help lists options that are not supported")
 	}
 
@@ -187,7 +187,7 @@ func TestComplete(t *testing.T) {
 		{"--ioengine=io", []string{"--ioengine=io_uring"}},
 		{"--bs=", nil},
 		{"--nosuch=", nil},
-		{"--exec_p", nil},
+		{"--cgroup", nil},
 	}
 	for _, tt := range tests {
 		var got []string

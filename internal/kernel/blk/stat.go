@@ -94,6 +94,7 @@ func StatAtomicWrite(fd int) (AtomicWrite, error) {
 type FileSystem struct {
 	Magic      int64
 	FreeBytes  int64 // that this user may still allocate
+	TotalBytes int64
 	BlockBytes int64
 }
 
@@ -114,6 +115,6 @@ func Statfs(path string) (FileSystem, error) {
 		if err != nil {
 			return FileSystem{}, fmt.Errorf("statfs %s: %w", path, err)
 		}
-		return FileSystem{Magic: int64(st.Type), FreeBytes: int64(st.Bavail) * st.Bsize, BlockBytes: st.Bsize}, nil
+		return FileSystem{Magic: int64(st.Type), FreeBytes: int64(st.Bavail) * st.Bsize, TotalBytes: int64(st.Blocks) * st.Bsize, BlockBytes: st.Bsize}, nil
 	}
 }

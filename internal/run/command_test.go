@@ -1,0 +1,78 @@
+package run
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/testlab"
+	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+func TestCommandsBeforeAndAfterAJob(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	dir := t.TempDir()
+	order := filepath.Join(dir, "order")
+	run := func(jobs ...workloads.Job) *report.Result {
+		t.Helper()
+		r, err := Run(t.Context(), &workloads.Plan{Jobs: jobs}, Options{DumpDir: dir, Explain: true, Env: os.Getenv})
+		if err != nil {
+			t.Fatal(err)
+		}
+		valid(t, r)
+		return r
+	}
+	note := func(word string) string {
+		return "echo " + word + " >> " + order + "; echo printed; echo complained >&2"
+	}
+	first, second := reader(dev, "first", 100*time.Millisecond), reader(dev, "second", 100*time.Millisecond)
+	first.NumJobs, second.WaitFor = 2, "first"
+	first.ExecPrerun, first.ExecPostrun = note("before-first"), note("after-first")
+	second.ExecPrerun, second.ExecPostrun = note("before-second"), note("after-second")
+	r := run(first, second)
+	if r.ExitCode != 0 || r.Jobs[0].Read.IOs == 0 || r.Jobs[1].Read.IOs == 0 {
+		t.Fatalf("exit %d, %+v", r.ExitCode, r.Error)
+	}
+	if got, err := os.ReadFile(order); err != nil || string(got) != "before-first\nafter-first\nbefore-second\nafter-second\n" {
+		t.Errorf("%v, commands ran in the order %q", err, got)
+	}
+	for _, name := range []string{"first.prerun.txt", "first.postrun.txt", "second.prerun.txt", "second.postrun.txt"} {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || string(got) != "printed\ncomplained\n" {
+			t.Errorf("%s: %v, %q", name, err, got)
+		}
+	}
+	if d := r.Jobs[0].Decisions; !strings.Contains(d[len(d)-1].What, "exec_postrun") {
+		t.Errorf("decisions %+v", d)
+	}
+}
+
+func TestCommandsThatFail(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	for _, waits := range []bool{false, true} {
+		fine, bad := reader(dev, "fine", 100*time.Millisecond), reader(dev, "bad", 20*time.Second)
+		bad.ExecPrerun, bad.ExecPostrun, fine.ExecPostrun = "exit 3", "echo never", "exit 4"
+		if waits {
+			bad.WaitFor = "fine"
+		}
+		dir := t.TempDir()
+		r, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{fine, bad}}, Options{DumpDir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		valid(t, r)
+		if r.ExitCode != fault.ExitEnvironment || r.Error == nil || r.Error.Code != "EXEC_PRERUN" || r.Jobs[0].Read.IOs == 0 {
+			t.Errorf("exit %d, %+v", r.ExitCode, r.Error)
+		}
+		warned := false
+		for _, w := range r.Warnings {
+			warned = warned || w.Code == "EXEC_POSTRUN"
+		}
+		if _, err := os.Stat(filepath.Join(dir, "bad.postrun.txt")); !warned || !os.IsNotExist(err) {
+			t.Errorf("warned %v; a job that never began had its postrun: %v", warned, err)
+		}
+	}
+}
