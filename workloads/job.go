@@ -255,6 +255,8 @@ type Job struct {
 	Zones        Zones
 	SteadyState  SteadyState
 	NUMACPUNodes []int // nodes whose CPUs the workers may use; nil: all
+	NUMAMemory   NUMAMemory
+	LockMemBytes int64 // memory that each worker keeps from everybody else
 	EndSyncFS    bool
 
 	// Where it came from, for messages.
@@ -287,6 +289,8 @@ type BufferSpec struct {
 	CompressChunk   int
 	DedupePercent   int // -1 unset
 	Mem             string
+	OffsetBytes     int // between a page's start and the first buffer's (iomem_align)
+	HugePageBytes   int // of reserved huge pages that Mem asks for; 0: whatever huge pages there are
 }
 
 // DefaultJob returns a job with fio's defaults, except where blkmeter's are safer or better and say so:

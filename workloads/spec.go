@@ -80,6 +80,13 @@ type Zones struct {
 	SkipBytes  int64  // left out after each zone
 }
 
+// NUMAMemory says on which NUMA nodes a job's I/O buffers are to be.
+type NUMAMemory struct {
+	Policy string // "", "default", "prefer", "bind", "interleave", "local"
+	Nodes  []int  // of prefer, bind and interleave
+	All    bool   // all nodes with memory instead
+}
+
 // SteadyState ends a job when a criterion has held over Duration.
 type SteadyState struct {
 	Metric   string // iops, iops_slope, bw, bw_slope, lat, lat_slope

@@ -18,6 +18,7 @@ import (
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/mem"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/report/fiolog"
 	"github.com/blkmeter/blkmeter/workloads"
@@ -42,6 +43,7 @@ type jobRun struct {
 	decisions []report.Decision
 	features  []string
 	shared    *shared.Queue        // with a single queue for all workers
+	memory    mem.Options          // of its I/O buffers
 	steady    *steadyState         // nil when the job looks for none
 	prios     []workloads.Priority // by engine.Request.Prio, the threads' own first; nil when all I/Os have that
 
@@ -314,7 +316,7 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 		if err := t.CheckIO(check); err != nil {
 			return fmt.Errorf("job %s: %w", s.Name, err)
 		}
-		if err := checkFlags(s, t, low); err != nil {
+		if err := errors.Join(checkFlags(s, t, low), checkMemory(s, t)); err != nil {
 			return fmt.Errorf("job %s: %w", s.Name, err)
 		}
 		files = append(files, pattern.File{Low: low, High: high})
@@ -361,6 +363,10 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 		Uncached: s.Uncached, Atomic: s.Atomic,
 	}
 	j.prioritize(w)
+	j.memory, err = c.memoryOf(s)
+	if err != nil {
+		return err
+	}
 	return nil
 }
 

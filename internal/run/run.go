@@ -276,6 +276,10 @@ func (s *stageRun) run(ctx context.Context) {
 
 	ready := make(chan error, len(s.workers))
 	s.events = make(chan *worker, len(s.workers))
+	if err := s.checkLockedMemory(); err != nil {
+		s.fail(err)
+		return
+	}
 	opens, closeShared, err := s.queues()
 	if err != nil {
 		s.fail(err)
@@ -326,6 +330,7 @@ func (s *stageRun) run(ctx context.Context) {
 			}
 		}
 	}
+	s.tellPages()
 	if failed == nil {
 		var forget func() error
 		forget, failed = s.setLifetimes()
@@ -408,7 +413,7 @@ func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
 			continue
 		}
 		q, err := shared.New(shared.Options{
-			Lock: j.spec.QueueLock, Variant: shared.Variant(j.spec.QueueVariant), HoldNS: j.spec.HoldNS, Members: len(j.workers), Config: j.workers[0].config, StateDir: lock.StateDir(s.o.Env), Now: s.clock.Now,
+			Lock: j.spec.QueueLock, Variant: shared.Variant(j.spec.QueueVariant), HoldNS: j.spec.HoldNS, Members: len(j.workers), Config: j.workers[0].config, Memory: j.memory, StateDir: lock.StateDir(s.o.Env), Now: s.clock.Now,
 			Open: func(cfg engine.Config) (engine.Queue, error) {
 				q, err := catalog.Open(j.choice.Name, cfg, j.workers[0].targets)
 				j.features = q.Features

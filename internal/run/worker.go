@@ -6,7 +6,6 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -57,6 +56,7 @@ type worker struct {
 	targets []*target.Target // by pattern.IO.File
 	files   []pattern.File   // the clone's region of each
 	arena   *mem.Arena
+	locked  *mem.Arena // memory that it keeps from others (lockmem); nil for none
 	failure failure
 	outcome outcome
 
@@ -233,12 +233,17 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 	}
 	depth := w.config.Depth
 	if w.config.BlockBytes > 0 && w.config.Buffers == nil {
-		arena, err := mem.Map(depth*w.config.BlockBytes, mem.Options{Huge: depth*w.config.BlockBytes >= hugeFrom || strings.Contains(w.job.spec.Buffers.Mem, "huge"), Populate: true})
+		o := w.job.memory
+		o.Huge, o.Populate = o.Huge || depth*w.config.BlockBytes >= hugeFrom, true
+		arena, err := mem.Map(depth*w.config.BlockBytes, o)
 		if err != nil {
-			return fmt.Errorf("mapping %d bytes of I/O buffers for worker %d of job %s: %w", depth*w.config.BlockBytes, w.index, w.job.spec.Name, err)
+			return memoryFault(w.job.spec, fmt.Errorf("worker %d: %w", w.index, err))
 		}
 		w.arena = arena
 		w.config.Buffers = arena.Bytes()
+	}
+	if err := w.lockMemory(); err != nil {
+		return err
 	}
 	if w.filler != nil && w.config.Buffers != nil {
 		for s := range depth {
@@ -396,8 +401,11 @@ func (w *worker) close() error {
 	if w.queue != nil {
 		err = w.queue.Close()
 	}
-	if w.arena != nil {
-		if e := w.arena.Unmap(); err == nil {
+	for _, a := range []*mem.Arena{w.arena, w.locked} {
+		if a == nil {
+			continue
+		}
+		if e := a.Unmap(); err == nil {
 			err = e
 		}
 	}

@@ -44,6 +44,7 @@ func (p *parser) finish(d *draft, at place) {
 		}
 	}
 	d.settleSizes()
+	d.settleMemory(bad)
 	d.settlePriorities(e, bad)
 	d.settleFiles()
 	d.settleTime(bad)
@@ -130,6 +131,16 @@ func (d *draft) settleFiles() {
 	}
 	if n := len(d.Filenames); n > 0 && (!d.isSet("nrfiles") || d.NrFiles > n) {
 		d.NrFiles = n
+	}
+}
+
+func (d *draft) settleMemory(bad reporter) {
+	size, huge := d.Buffers.HugePageBytes, strings.Contains(d.Buffers.Mem, "huge")
+	switch {
+	case size&(size-1) != 0:
+		bad("BAD_VALUE", "give a size that the kernel has, such as 2m or 1g", "hugepage-size=%d is not a power of two", size)
+	case !huge:
+		d.Buffers.HugePageBytes = 0 // as in fio, it is about huge pages that are asked for
 	}
 }
 
