@@ -384,8 +384,38 @@ func (c *conductor) fill(j *jobRun, w *worker) error {
 		}
 	}
 	filler, err := content.NewFiller(&s.Buffers, p, int(s.MaxBlock()), s.RW.Does(workloads.Read), j.seed+uint64(w.index))
+	if err != nil {
+		return err
+	}
 	w.filler = filler
-	return err
+	if s.Buffers.DedupeSet && s.Buffers.DedupePercent > 0 {
+		set, seed := c.dedupeSet(j, w)
+		if set == 0 {
+			return fault.Usage("DEDUPE_SET", "raise size, or dedupe_working_set_percentage",
+				"job %s: %d %% of the region's blocks are none, so dedupe_mode=working_set has nothing to repeat", s.Name, s.Buffers.DedupeSetShare)
+		}
+		filler.DrawFrom(set, seed)
+	}
+	return nil
+}
+
+// dedupeSet returns how many blocks a worker's repeats are drawn from, and the seed that they follow from: with
+// dedupe_global, that of the first such job.
+func (c *conductor) dedupeSet(j *jobRun, w *worker) (blocks, seed uint64) {
+	var bytes int64
+	for _, f := range w.files {
+		bytes += f.High - f.Low
+	}
+	blocks = uint64(bytes) / 100 * uint64(j.spec.Buffers.DedupeSetShare) / uint64(j.spec.BS[workloads.Write].Min)
+	if !j.spec.Buffers.DedupeGlobal {
+		return blocks, j.seed + uint64(w.index)
+	}
+	for _, other := range c.jobs {
+		if other.spec.Buffers.DedupeGlobal {
+			return blocks, other.seed
+		}
+	}
+	return blocks, j.seed
 }
 
 // want reads a feature flag: asked for, asked against, or left to us.

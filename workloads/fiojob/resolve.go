@@ -45,6 +45,9 @@ func (p *parser) finish(d *draft, at place) {
 	}
 	d.settleSizes()
 	d.settleMemory(bad)
+	if d.Buffers.DedupeGlobal && !d.Buffers.DedupeSet {
+		bad("BAD_JOB", "add dedupe_mode=working_set", "dedupe_global is about the set of dedupe_mode=working_set")
+	}
 	d.settlePriorities(e, bad)
 	d.settleFiles()
 	d.settleTime(bad)

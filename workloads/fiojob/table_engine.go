@@ -485,16 +485,16 @@ func bufferOptions() []Option {
 			Group: GroupBuffer, Help: "share of written blocks that repeat an earlier one",
 		},
 		{
-			Name: "dedupe_mode", Kind: enum{words: words("repeat", "working_set")}, Group: GroupBuffer, Default: "repeat",
-			Help: "which earlier block is repeated", Effect: Refused, Why: "blkmeter has dedupe_mode=repeat only",
+			Name: "dedupe_mode", Kind: enum{words: words("repeat", "working_set"), set: func(d *draft, w, _ string) error { d.Buffers.DedupeSet = w == "working_set"; return nil }},
+			Group: GroupBuffer, Default: "repeat", Help: "whether repeats are of blocks written lately, or of a fixed set of blocks",
 		},
 		{
-			Name: "dedupe_working_set_percentage", Kind: integer{max: 100, unit: "PERCENT"}, Group: GroupBuffer, Default: "5",
-			Help: "size of the working set of dedupe_mode=working_set", Effect: Refused, Why: "blkmeter has dedupe_mode=repeat only",
+			Name: "dedupe_working_set_percentage", Kind: integer{max: 100, unit: "PERCENT", set: func(d *draft, v int64) { d.Buffers.DedupeSetShare = int(v) }},
+			Group: GroupBuffer, Default: "5", Help: "size of the set of dedupe_mode=working_set, as a share of the region's blocks",
 		},
 		{
-			Name: "dedupe_global", Kind: boolean{}, Group: GroupBuffer, Default: "0", Help: "share that working set among jobs",
-			Effect: Refused, Why: "blkmeter has dedupe_mode=repeat only",
+			Name: "dedupe_global", Kind: boolean{set: func(d *draft, v bool) { d.Buffers.DedupeGlobal = v }}, Group: GroupBuffer, Default: "0",
+			Help: "have that set in common with all jobs that say so",
 		},
 	}
 }
