@@ -163,6 +163,7 @@ type Job struct {
 	Loops            int
 	FsyncEvery       int // fsync after this many writes; 0 never
 	FdatasyncEvery   int
+	SyncRange        SyncRange
 	EndFsync         bool
 	FsyncOnClose     bool
 

@@ -67,6 +67,8 @@ func (j *jobRun) issues(op engine.Op) bool {
 		return j.spec.FsyncEvery > 0 || j.syncsAtEnd()
 	case engine.OpDatasync:
 		return j.spec.FdatasyncEvery > 0
+	case engine.OpSyncRange:
+		return j.spec.SyncRange.Every > 0
 	}
 	return j.spec.RW.Does(workloads.Direction(op))
 }
@@ -282,7 +284,7 @@ func checkVariant(s *workloads.Job, engineName string) error {
 		return refuse("leave out --sqthread_poll, or use another variant", "with SQPOLL a kernel thread takes what was filled, so u1 has no system call to make without the lock")
 	case u1 && s.HiPri:
 		return refuse("leave out --hipri, or use another variant", "a polled ring takes one thread at a time, so u1 cannot submit from several")
-	case u1 && (s.RW.Does(workloads.Trim) || s.FsyncEvery > 0 || s.FdatasyncEvery > 0 || s.EndFsync || s.FsyncOnClose):
+	case u1 && (s.RW.Does(workloads.Trim) || s.FsyncEvery > 0 || s.FdatasyncEvery > 0 || s.SyncRange.Every > 0 || s.EndFsync || s.FsyncOnClose):
 		return refuse("use another variant", "u1 takes reads and writes only: trims and syncs are done inside the submission")
 	}
 	return nil
@@ -360,7 +362,7 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 		Depth: j.depth, BlockBytes: int(s.MaxBlock()), HiPri: s.HiPri,
 		FixedBufs: want(s, "fixedbufs", s.FixedBufs), FixedFiles: want(s, "registerfiles", s.RegisterFiles),
 		SQPoll: s.SQThreadPoll, SQPollCPU: s.SQThreadPollCPU, ForceAsync: s.ForceAsync, NoWait: s.NoWait,
-		Uncached: s.Uncached, Atomic: s.Atomic,
+		Uncached: s.Uncached, Atomic: s.Atomic, SyncRange: syncRangeFlags(s.SyncRange),
 	}
 	j.prioritize(w)
 	j.memory, err = c.memoryOf(s)
