@@ -20,11 +20,12 @@ import (
 type Op uint8
 
 const (
-	OpRead     Op = iota // read Length bytes at Offset
-	OpWrite              // write Length bytes at Offset
-	OpTrim               // discard Length bytes at Offset: BLKDISCARD on a device, a punched hole in a file
-	OpSync               // fsync: data and metadata (a device flush)
-	OpDatasync           // fdatasync: data and the metadata needed to read it back
+	OpRead      Op = iota // read Length bytes at Offset
+	OpWrite               // write Length bytes at Offset
+	OpTrim                // discard Length bytes at Offset: BLKDISCARD on a device, a punched hole in a file
+	OpSync                // fsync: data and metadata (a device flush)
+	OpDatasync            // fdatasync: data and the metadata needed to read it back
+	OpSyncRange           // sync_file_range, as Config.SyncRange says: Length bytes at Offset, 0 up to the end
 )
 
 // String returns the field's word for the operation.
@@ -35,7 +36,7 @@ func (o Op) String() string {
 	return "op?"
 }
 
-var opNames = [...]string{OpRead: "read", OpWrite: "write", OpTrim: "trim", OpSync: "sync", OpDatasync: "datasync"}
+var opNames = [...]string{OpRead: "read", OpWrite: "write", OpTrim: "trim", OpSync: "sync", OpDatasync: "datasync", OpSyncRange: "sync_file_range"}
 
 // Request is one I/O to submit. It is small and plain: everything else about an I/O in flight lives in
 // arrays indexed by its Slot, allocated before the run.
@@ -111,6 +112,7 @@ type Config struct {
 	NoWait     bool // RWF_NOWAIT
 	Uncached   bool // RWF_DONTCACHE: buffered I/O leaves nothing in the page cache
 	Atomic     bool // RWF_ATOMIC: writes happen whole or not at all
+	SyncRange  int  // SYNC_FILE_RANGE_* flags of OpSyncRange, see sync_file_range(2)
 
 	// Priorities are the I/O priorities that requests name, at most 256, as ioprio_set(2) has them; 0 is that of
 	// the submitting thread, and so are all when it is nil. Engines that cannot set them ignore them.

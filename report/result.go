@@ -337,7 +337,7 @@ type Rate struct {
 	N      int64   `json:"n"`
 }
 
-// SyncStats is the fsync and fdatasync calls of a job.
+// SyncStats is the fsync, fdatasync and sync_file_range calls of a job.
 type SyncStats struct {
 	IOs    int64    `json:"ios"`
 	Errors int64    `json:"errors"`

@@ -164,6 +164,7 @@ type Job struct {
 	Loops            int
 	FsyncEvery       int // fsync after this many writes; 0 never
 	FdatasyncEvery   int
+	SyncRange        SyncRange
 	EndFsync         bool
 	FsyncOnClose     bool
 
@@ -259,6 +260,8 @@ type Job struct {
 	Zones        Zones
 	SteadyState  SteadyState
 	NUMACPUNodes []int // nodes whose CPUs the workers may use; nil: all
+	NUMAMemory   NUMAMemory
+	LockMemBytes int64 // memory that each worker keeps from everybody else
 	EndSyncFS    bool
 
 	// Where it came from, for messages.
@@ -289,8 +292,13 @@ type BufferSpec struct {
 	Pattern         string // as typed
 	CompressPercent int    // -1 unset
 	CompressChunk   int
-	DedupePercent   int // -1 unset
+	DedupePercent   int  // -1 unset
+	DedupeSet       bool // repeats come from a fixed set of blocks (dedupe_mode=working_set), not from those written before
+	DedupeSetShare  int  // size of that set, in percent of the region's blocks
+	DedupeGlobal    bool // the set is the same for all jobs that say so
 	Mem             string
+	OffsetBytes     int // between a page's start and the first buffer's (iomem_align)
+	HugePageBytes   int // of reserved huge pages that Mem asks for; 0: whatever huge pages there are
 }
 
 // DefaultJob returns a job with fio's defaults, except where blkmeter's are safer or better and say so:
@@ -305,7 +313,7 @@ func DefaultJob() Job {
 		PercentageRandom: [Directions]int{100, 100, 100},
 		RandRepeat:       true, Loops: 1,
 		BS:      [Directions]SizeRange{{4096, 4096}, {4096, 4096}, {4096, 4096}},
-		Buffers: BufferSpec{Scramble: true, CompressPercent: -1, CompressChunk: 512, DedupePercent: -1, Mem: "malloc"},
+		Buffers: BufferSpec{Scramble: true, CompressPercent: -1, CompressChunk: 512, DedupePercent: -1, DedupeSetShare: 5, Mem: "malloc"},
 		Engine:  "auto", IODepth: 1,
 		BatchSubmit: 1, BatchCompleteMin: 1,
 		SQThreadPollCPU: -1, QueueLock: "mutex", QueueVariant: "u2c",

@@ -86,6 +86,21 @@ type Zones struct {
 	SkipBytes  int64  // left out after each zone
 }
 
+// SyncRange has the kernel write back what was written, by sync_file_range(2). It makes nothing durable.
+type SyncRange struct {
+	Every      int  // writes; 0 never
+	WaitBefore bool // wait for what is being written back already
+	Write      bool // write it back
+	WaitAfter  bool // and wait for that
+}
+
+// NUMAMemory says on which NUMA nodes a job's I/O buffers are to be.
+type NUMAMemory struct {
+	Policy string // "", "default", "prefer", "bind", "interleave", "local"
+	Nodes  []int  // of prefer, bind and interleave
+	All    bool   // all nodes with memory instead
+}
+
 // SteadyState ends a job when a criterion has held over Duration.
 type SteadyState struct {
 	Metric   string // iops, iops_slope, bw, bw_slope, lat, lat_slope

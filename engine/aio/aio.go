@@ -28,6 +28,8 @@ type Queue struct {
 	early   engine.Early // finished or refused inside Submit
 	rwFlags [2]uint32    // of reads and writes
 
+	syncRange int // flags of OpSyncRange
+
 	priorities [256]uint16 // by Request.Prio
 }
 
@@ -44,7 +46,7 @@ func New(c engine.Config, targets []*target.Target) (*Queue, error) {
 	q := &Queue{
 		ctx: ctx, targets: targets, buffers: mem.Address(c.Buffers), stride: uint64(c.BlockBytes),
 		blocks: make([]aio.IOCB, c.Depth), batch: make([]*aio.IOCB, 0, c.Depth),
-		events: make([]aio.Event, c.Depth), early: engine.NewEarly(&c), rwFlags: c.RWFlags(),
+		events: make([]aio.Event, c.Depth), early: engine.NewEarly(&c), rwFlags: c.RWFlags(), syncRange: c.SyncRange,
 	}
 	copy(q.priorities[:], c.Priorities)
 	for _, t := range targets {
@@ -69,7 +71,11 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 	q.batch = q.batch[:0]
 	for i := range reqs {
 		r := &reqs[i]
-		if r.Op == engine.OpTrim { // there is no such AIO command
+		switch r.Op { // there are no such AIO commands
+		case engine.OpSyncRange:
+			q.early.Add(engine.Completion{Slot: r.Slot, Result: int32(psync.SyncRange(q.targets[r.File], r, q.syncRange))})
+			continue
+		case engine.OpTrim:
 			q.early.Add(engine.Completion{Slot: r.Slot, Result: int32(psync.Do(q.targets[r.File], r))})
 			continue
 		}

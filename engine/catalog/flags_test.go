@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -133,5 +134,25 @@ func TestNoWaitIsAskedOfReadsAndWrites(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// sync_file_range gets the flags and the range: the kernel refuses a flag that there is not, and a range that ends
+// before it begins.
+func TestSyncRangesReachTheKernel(t *testing.T) {
+	for _, name := range engines {
+		for flags, want := range map[int]int32{fileio.WriteBack: block, 8: -int32(syscall.EINVAL)} {
+			t.Run(fmt.Sprintf("%s/flags=%d", name, flags), func(t *testing.T) {
+				tg := file(t, t.TempDir())
+				q, _ := queue(t, name, tg, func(c *engine.Config) { c.SyncRange = flags })
+				results := turn(t, q, []engine.Request{
+					{Op: engine.OpSyncRange, Slot: 0, Offset: block, Length: block},
+					{Op: engine.OpSyncRange, Slot: 1, Offset: -block, Length: block},
+				})
+				if results[0] != want || results[1] != -int32(syscall.EINVAL) {
+					t.Errorf("results %v, want %d and EINVAL", results, want)
+				}
+			})
+		}
 	}
 }

@@ -56,6 +56,9 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 }
 
 func (q *Queue) do(r *engine.Request) int {
+	if r.Op == engine.OpSyncRange {
+		return SyncRange(q.targets[r.File], r, q.config.SyncRange)
+	}
 	if r.Op > engine.OpWrite {
 		return Do(q.targets[r.File], r)
 	}
@@ -96,6 +99,14 @@ func Do(t *target.Target, r *engine.Request) int {
 		return fileio.Fdatasync(t.FD())
 	}
 	return -int(syscall.EINVAL)
+}
+
+// SyncRange carries out an OpSyncRange with the flags on the calling thread.
+func SyncRange(t *target.Target, r *engine.Request, flags int) int {
+	if result := fileio.SyncRange(t.FD(), r.Offset, int64(r.Length), flags); result != 0 {
+		return result
+	}
+	return int(r.Length)
 }
 
 // Reap returns finished requests and never waits.

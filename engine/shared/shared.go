@@ -43,6 +43,7 @@ type Options struct {
 	HoldNS   int64         // of U3: how much longer the lock is held for each request submitted, nanoseconds
 	Members  int           // how many submitters will join
 	Config   engine.Config // of one member: Depth slots each, so that the tags in total equal those of private queues
+	Memory   mem.Options   // how the buffers are mapped
 	StateDir string        // where a SysV semaphore is recorded until it is removed
 	Now      func() int64  // the run's clock, nanoseconds
 	Open     func(engine.Config) (engine.Queue, error)
@@ -85,7 +86,7 @@ func New(o Options) (*Queue, error) {
 	q := &Queue{o: o, lock: l, config: o.Config, members: make([]*Member, o.Members)}
 	q.config.Depth = o.Config.Depth * o.Members
 	q.config.Shared = true
-	if q.arena, err = mem.Map(q.config.Depth*q.config.BlockBytes, mem.Options{}); err != nil {
+	if q.arena, err = mem.Map(q.config.Depth*q.config.BlockBytes, o.Memory); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("mapping the shared queue's buffers: %w", err)
 	}

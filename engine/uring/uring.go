@@ -20,18 +20,19 @@ import (
 
 // Queue is one ring.
 type Queue struct {
-	ring    *uring.Ring
-	fds     []int32         // descriptors, or indices of registered ones
-	opcodes [2]uring.Opcode // of reads and writes: fixed-buffer ones when the buffers are registered
-	sqe     uint8           // flags of every entry
-	rwFlags [2]uint32       // of reads and writes
-	buffers uint64          // address of slot 0's buffer
-	stride  uint64
-	perBuf  uint32 // slots per registered buffer; a registered buffer is at most 1 GiB
-	targets []*target.Target
-	early   engine.Early // finished inside Submit: what the ring cannot do
-	shared  bool
-	nop     bool // every request is an IORING_OP_NOP and completes in full
+	ring      *uring.Ring
+	fds       []int32         // descriptors, or indices of registered ones
+	opcodes   [2]uring.Opcode // of reads and writes: fixed-buffer ones when the buffers are registered
+	sqe       uint8           // flags of every entry
+	rwFlags   [2]uint32       // of reads and writes
+	syncRange int             // flags of OpSyncRange
+	buffers   uint64          // address of slot 0's buffer
+	stride    uint64
+	perBuf    uint32 // slots per registered buffer; a registered buffer is at most 1 GiB
+	targets   []*target.Target
+	early     engine.Early // finished inside Submit: what the ring cannot do
+	shared    bool
+	nop       bool // every request is an IORING_OP_NOP and completes in full
 
 	forceAsync, sinceAsync int
 	submitted, reaped      uint64        // entries; apart because two threads count on a shared ring
@@ -69,7 +70,7 @@ func New(c engine.Config, targets []*target.Target) (*Queue, error) {
 	q := &Queue{
 		targets: targets, buffers: mem.Address(c.Buffers), stride: uint64(c.BlockBytes),
 		opcodes: [2]uring.Opcode{uring.OpRead, uring.OpWrite}, perBuf: math.MaxUint32,
-		early: engine.NewEarly(&c), shared: c.Shared, forceAsync: c.ForceAsync, rwFlags: c.RWFlags(),
+		early: engine.NewEarly(&c), shared: c.Shared, forceAsync: c.ForceAsync, rwFlags: c.RWFlags(), syncRange: c.SyncRange,
 	}
 	copy(q.priorities[:], c.Priorities)
 	if err := q.setup(&c); err != nil {
@@ -293,6 +294,9 @@ func (q *Queue) other(r *engine.Request, e *uring.SQE) bool {
 		e.Opcode = uring.OpFsync
 	case r.Op == engine.OpDatasync:
 		e.Opcode, e.OpFlags = uring.OpFsync, uring.FsyncDatasync
+	case r.Op == engine.OpSyncRange: // the ring would give it to another thread, and its result no length
+		q.early.Add(engine.Completion{Slot: r.Slot, Result: int32(psync.SyncRange(q.targets[r.File], r, q.syncRange))})
+		return false
 	default:
 		q.early.Add(engine.Completion{Slot: r.Slot, Result: int32(psync.Do(q.targets[r.File], r))})
 		return false

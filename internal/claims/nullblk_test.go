@@ -19,7 +19,7 @@ func environment(t *testing.T, s *Subject) Environment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cores, nodes := Topology("/sys", cpus)
+	cpus, cores, nodes := Topology("/sys", cpus)
 	return Environment{CPUs: cpus, Cores: cores, NUMANodes: nodes, Root: true, Device: s.Device(false)}
 }
 

@@ -121,6 +121,28 @@ func MemoryBytes(root Root) int64 {
 // OpenFilesLimit returns how many files this process may have open (RLIMIT_NOFILE), -1 for any number.
 func OpenFilesLimit() int64 { return rlimit(syscall.RLIMIT_NOFILE) }
 
+// AvailableMemory returns how much memory programs could still take (MemAvailable), 0 when /proc does not tell.
+func AvailableMemory(root Root) int64 {
+	fs, err := procfs.NewFS(root.Path("proc"))
+	if err != nil {
+		return 0
+	}
+	info, err := fs.Meminfo()
+	if err != nil || info.MemAvailableBytes == nil {
+		return 0
+	}
+	return int64(*info.MemAvailableBytes)
+}
+
+// MemoryNodes returns the NUMA nodes that have memory, node 0 where the kernel does not tell.
+func MemoryNodes(root Root) []int {
+	nodes, err := ParseCPUList(root.read("sys/devices/system/node/has_memory"))
+	if err != nil || len(nodes) == 0 {
+		return []int{0}
+	}
+	return nodes
+}
+
 func rlimit(resource int) int64 {
 	var lim syscall.Rlimit
 	if err := syscall.Getrlimit(resource, &lim); err != nil || lim.Cur > 1<<62 {

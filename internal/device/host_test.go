@@ -1,6 +1,7 @@
 package device
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
@@ -105,8 +106,17 @@ func TestHost(t *testing.T) {
 		h.CPUModel == "" || h.Kernel == "" || h.UringDisabled != 0 {
 		t.Errorf("host = %+v", h)
 	}
+	if n := AvailableMemory(root); n < 400<<20 || n >= h.MemoryBytes {
+		t.Errorf("%d bytes available of %d", n, h.MemoryBytes)
+	}
 	if h.MemlockBytes == 0 || h.OpenFilesLimit == 0 {
 		t.Errorf("limits = %d and %d", h.MemlockBytes, h.OpenFilesLimit)
+	}
+	if n := AvailableMemory(Root(t.TempDir())); n != 0 {
+		t.Errorf("without /proc %d bytes are available", n)
+	}
+	if nodes := MemoryNodes(Root(t.TempDir())); !slices.Equal(nodes, []int{0}) {
+		t.Errorf("without /sys nodes %v have memory", nodes)
 	}
 	empty := ReadHost(Root(t.TempDir()), Topology{})
 	if empty.UringDisabled != -1 || empty.Kernel != "" || empty.CPUModel != "" {

@@ -10,11 +10,11 @@ import (
 
 // totals is what a worker did over its measured window, added up from its windows.
 type totals struct {
-	ops                   [5]opTotals
+	ops                   [6]opTotals
 	depth, submits, reaps []int64
 	seenOn                map[int]int64 // CPU -> windows that ended on it
-	rampIOs               [5]uint64     // done outside the measured window, for the comparison with the kernel
-	rampBytes             [5]uint64
+	rampIOs               [6]uint64     // done outside the measured window, for the comparison with the kernel
+	rampBytes             [6]uint64
 	arrivals, late        uint64
 	iops, bw              [3][]float64 // per whole window, by direction
 	from, to              int64        // what the windows so far span, ns of the run's clock
@@ -278,12 +278,12 @@ func cpuOf(u cpu.Usage, ios uint64) report.CPU {
 	return c
 }
 
-// syncStats joins fsync and fdatasync; nil when the job does neither.
+// syncStats joins fsync, fdatasync and sync_file_range; nil when the job does none of them.
 func (t *totals) syncStats() *report.SyncStats {
 	sync := hist.NewTotals()
 	var st report.SyncStats
 	issued := false
-	for _, op := range []engine.Op{engine.OpSync, engine.OpDatasync} {
+	for _, op := range []engine.Op{engine.OpSync, engine.OpDatasync, engine.OpSyncRange} {
 		o := &t.ops[op]
 		if o.clat == nil {
 			continue

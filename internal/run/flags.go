@@ -57,3 +57,17 @@ func (s *stageRun) setLifetimes() (undo func() error, err error) {
 var lifetimes = map[string]fileio.Lifetime{
 	"none": fileio.None, "short": fileio.Short, "medium": fileio.Medium, "long": fileio.Long, "extreme": fileio.Extreme,
 }
+
+// syncRangeFlags returns the flags of sync_file_range(2).
+func syncRangeFlags(r workloads.SyncRange) (flags int) {
+	if r.WaitBefore {
+		flags |= fileio.WaitBefore
+	}
+	if r.Write {
+		flags |= fileio.WriteBack
+	}
+	if r.WaitAfter {
+		flags |= fileio.WaitAfter
+	}
+	return flags
+}

@@ -80,3 +80,43 @@ func withFlags(j workloads.Job, change func(*workloads.Job)) workloads.Job {
 	change(&j)
 	return j
 }
+
+// What sync_file_range writes back reaches the device while the job runs; without it buffered writes stay in the
+// page cache for now.
+func TestSyncFileRangeWritesBack(t *testing.T) {
+	for _, engine := range []string{"psync", "libaio", "io_uring"} {
+		for _, every := range []int{0, 8} {
+			dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, Tmpfs: true})
+			j := job(dev.Path, engine, workloads.RWRandWrite)
+			j.Direct = false
+			j.IODepth = 1
+			j.SyncRange = workloads.SyncRange{Every: every, Write: true, WaitAfter: true}
+			r := do(t, j)
+			out := r.Jobs[0]
+			if r.Error != nil || out.Write.IOs != devBytes/4096 {
+				t.Fatalf("%s: %+v, %d writes", engine, r.Error, out.Write.IOs)
+			}
+			atDevice := r.Targets[0].Kernel.WriteBytes
+			if every == 0 {
+				if out.Sync != nil || atDevice > devBytes/2 {
+					t.Errorf("%s without syncs: %+v, and %d bytes at the device", engine, out.Sync, atDevice)
+				}
+				continue
+			}
+			if out.Sync == nil || out.Sync.IOs != out.Write.IOs/int64(every) || out.Sync.Errors != 0 || atDevice != devBytes {
+				t.Errorf("%s every %d writes: syncs %+v, %d bytes at the device", engine, every, out.Sync, atDevice)
+			}
+		}
+	}
+}
+
+// The flags are those of sync_file_range(2).
+func TestSyncFileRangeHasTheKernelsFlags(t *testing.T) {
+	for flags, want := range map[workloads.SyncRange]int{
+		{}: 0, {WaitBefore: true}: 1, {Write: true}: 2, {WaitAfter: true}: 4, {WaitBefore: true, Write: true, WaitAfter: true}: 7,
+	} {
+		if got := syncRangeFlags(flags); got != want {
+			t.Errorf("%+v: flags %d, want %d", flags, got, want)
+		}
+	}
+}

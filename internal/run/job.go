@@ -18,6 +18,7 @@ import (
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/mem"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/report/fiolog"
 	"github.com/blkmeter/blkmeter/workloads"
@@ -42,6 +43,7 @@ type jobRun struct {
 	decisions []report.Decision
 	features  []string
 	shared    *shared.Queue        // with a single queue for all workers
+	memory    mem.Options          // of its I/O buffers
 	steady    *steadyState         // nil when the job looks for none
 	prios     []workloads.Priority // by engine.Request.Prio, the threads' own first; nil when all I/Os have that
 
@@ -67,6 +69,8 @@ func (j *jobRun) issues(op engine.Op) bool {
 		return j.spec.FsyncEvery > 0 || j.syncsAtEnd()
 	case engine.OpDatasync:
 		return j.spec.FdatasyncEvery > 0
+	case engine.OpSyncRange:
+		return j.spec.SyncRange.Every > 0
 	}
 	return j.spec.RW.Does(workloads.Direction(op))
 }
@@ -305,7 +309,7 @@ func checkVariant(s *workloads.Job, engineName string) error {
 		return refuse("leave out --sqthread_poll, or use another variant", "with SQPOLL a kernel thread takes what was filled, so u1 has no system call to make without the lock")
 	case u1 && s.HiPri:
 		return refuse("leave out --hipri, or use another variant", "a polled ring takes one thread at a time, so u1 cannot submit from several")
-	case u1 && (s.RW.Does(workloads.Trim) || s.FsyncEvery > 0 || s.FdatasyncEvery > 0 || s.EndFsync || s.FsyncOnClose):
+	case u1 && (s.RW.Does(workloads.Trim) || s.FsyncEvery > 0 || s.FdatasyncEvery > 0 || s.SyncRange.Every > 0 || s.EndFsync || s.FsyncOnClose):
 		return refuse("use another variant", "u1 takes reads and writes only: trims and syncs are done inside the submission")
 	}
 	return nil
@@ -340,7 +344,7 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 		if err := t.CheckIO(check); err != nil {
 			return fmt.Errorf("job %s: %w", s.Name, err)
 		}
-		if err := checkFlags(s, t, low); err != nil {
+		if err := errors.Join(checkFlags(s, t, low), checkMemory(s, t)); err != nil {
 			return fmt.Errorf("job %s: %w", s.Name, err)
 		}
 		files = append(files, pattern.File{Low: low, High: high})
@@ -394,11 +398,15 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 		Depth: j.depth, BlockBytes: int(s.MaxBlock()), HiPri: s.HiPri,
 		FixedBufs: want(s, "fixedbufs", s.FixedBufs), FixedFiles: want(s, "registerfiles", s.RegisterFiles),
 		SQPoll: s.SQThreadPoll, SQPollCPU: s.SQThreadPollCPU, ForceAsync: s.ForceAsync, NoWait: s.NoWait,
-		Uncached: s.Uncached, Atomic: s.Atomic,
+		Uncached: s.Uncached, Atomic: s.Atomic, SyncRange: syncRangeFlags(s.SyncRange),
 	}
 	j.prioritize(w)
 	if w.rotation != nil {
 		w.config.FixedFiles = engine.Never
+	}
+	j.memory, err = c.memoryOf(s)
+	if err != nil {
+		return err
 	}
 	return nil
 }
@@ -417,8 +425,38 @@ func (c *conductor) fill(j *jobRun, w *worker) error {
 		}
 	}
 	filler, err := content.NewFiller(&s.Buffers, p, int(s.MaxBlock()), s.RW.Does(workloads.Read), j.seed+uint64(w.index))
+	if err != nil {
+		return err
+	}
 	w.filler = filler
-	return err
+	if s.Buffers.DedupeSet && s.Buffers.DedupePercent > 0 {
+		set, seed := c.dedupeSet(j, w)
+		if set == 0 {
+			return fault.Usage("DEDUPE_SET", "raise size, or dedupe_working_set_percentage",
+				"job %s: %d %% of the region's blocks are none, so dedupe_mode=working_set has nothing to repeat", s.Name, s.Buffers.DedupeSetShare)
+		}
+		filler.DrawFrom(set, seed)
+	}
+	return nil
+}
+
+// dedupeSet returns how many blocks a worker's repeats are drawn from, and the seed that they follow from: with
+// dedupe_global, that of the first such job.
+func (c *conductor) dedupeSet(j *jobRun, w *worker) (blocks, seed uint64) {
+	var bytes int64
+	for _, f := range w.files {
+		bytes += f.High - f.Low
+	}
+	blocks = uint64(bytes) / 100 * uint64(j.spec.Buffers.DedupeSetShare) / uint64(j.spec.BS[workloads.Write].Min)
+	if !j.spec.Buffers.DedupeGlobal {
+		return blocks, j.seed + uint64(w.index)
+	}
+	for _, other := range c.jobs {
+		if other.spec.Buffers.DedupeGlobal {
+			return blocks, other.seed
+		}
+	}
+	return blocks, j.seed
 }
 
 // want reads a feature flag: asked for, asked against, or left to us.

@@ -316,6 +316,10 @@ func (s *stageRun) run(ctx context.Context) {
 	ready := make(chan error, len(s.workers))
 	s.events = make(chan *worker, len(s.workers))
 	s.commands = make(chan commandEnd, 2*len(s.jobs))
+	if err := s.checkLockedMemory(); err != nil {
+		s.fail(err)
+		return
+	}
 	opens, closeShared, err := s.queues()
 	if err != nil {
 		s.fail(err)
@@ -369,6 +373,7 @@ func (s *stageRun) run(ctx context.Context) {
 			}
 		}
 	}
+	s.tellPages()
 	if failed == nil {
 		var forget func() error
 		forget, failed = s.setLifetimes()
@@ -464,7 +469,7 @@ func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
 			continue
 		}
 		q, err := shared.New(shared.Options{
-			Lock: j.spec.QueueLock, Variant: shared.Variant(j.spec.QueueVariant), HoldNS: j.spec.HoldNS, Members: len(j.workers), Config: j.workers[0].config, StateDir: journal.Dir(s.o.Env), Now: s.clock.Now,
+			Lock: j.spec.QueueLock, Variant: shared.Variant(j.spec.QueueVariant), HoldNS: j.spec.HoldNS, Members: len(j.workers), Config: j.workers[0].config, Memory: j.memory, StateDir: journal.Dir(s.o.Env), Now: s.clock.Now,
 			Open: func(cfg engine.Config) (engine.Queue, error) {
 				q, err := catalog.Open(j.choice.Name, cfg, j.workers[0].targets)
 				j.features = q.Features

@@ -14,7 +14,7 @@ type window struct {
 	ramp       bool      // not part of the measured window
 	cpu        int       // where the worker ran at the window's end
 	usage      cpu.Usage // since the start of the measured window
-	ops        [5]opWindow
+	ops        [6]opWindow
 	depth      []uint32 // by requests in flight after a submission: requests submitted
 	submits    []uint32 // by requests per submission
 	reaps      []uint32 // by completions per reap

@@ -6,7 +6,6 @@ import (
 	"math"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -45,7 +44,7 @@ type worker struct {
 	verify  *verifying      // checks what is read; nil when nothing is checked
 	pacing  *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
 	logging *logging        // fio's logs; nil without
-	prios   *prioritizing   // which I/Os have a priority of their own; nil when all have the thread\'s
+	prios   *prioritizing   // which I/Os have a priority of their own; nil when all have the thread's
 
 	// What the loop touches once per window or never.
 	box      mailbox
@@ -57,8 +56,9 @@ type worker struct {
 	targets  []*target.Target // by pattern.IO.File
 	files    []pattern.File   // the clone's region of each
 	arena    *mem.Arena
-	rotation *rotation // opens and closes files during the run; nil when all of them stay open
-	locking  *locking  // takes the files\' locks; nil when there are none
+	locked   *mem.Arena // memory that it keeps from others (lockmem); nil for none
+	rotation *rotation  // opens and closes files during the run; nil when all of them stay open
+	locking  *locking   // takes the files' locks; nil when there are none
 	failure  failure
 	outcome  outcome
 
@@ -235,12 +235,17 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 	}
 	depth := w.config.Depth
 	if w.config.BlockBytes > 0 && w.config.Buffers == nil {
-		arena, err := mem.Map(depth*w.config.BlockBytes, mem.Options{Huge: depth*w.config.BlockBytes >= hugeFrom || strings.Contains(w.job.spec.Buffers.Mem, "huge"), Populate: true})
+		o := w.job.memory
+		o.Huge, o.Populate = o.Huge || depth*w.config.BlockBytes >= hugeFrom, true
+		arena, err := mem.Map(depth*w.config.BlockBytes, o)
 		if err != nil {
-			return fmt.Errorf("mapping %d bytes of I/O buffers for worker %d of job %s: %w", depth*w.config.BlockBytes, w.index, w.job.spec.Name, err)
+			return memoryFault(w.job.spec, fmt.Errorf("worker %d: %w", w.index, err))
 		}
 		w.arena = arena
 		w.config.Buffers = arena.Bytes()
+	}
+	if err := w.lockMemory(); err != nil {
+		return err
 	}
 	if w.filler != nil && w.config.Buffers != nil {
 		for s := range depth {
@@ -404,8 +409,11 @@ func (w *worker) close() error {
 	if w.queue != nil {
 		err = w.queue.Close()
 	}
-	if w.arena != nil {
-		if e := w.arena.Unmap(); err == nil {
+	for _, a := range []*mem.Arena{w.arena, w.locked} {
+		if a == nil {
+			continue
+		}
+		if e := a.Unmap(); err == nil {
 			err = e
 		}
 	}

@@ -23,6 +23,8 @@ type Filler struct {
 
 	// Deduplication: a share repeatUpTo/2^64 of the buffers repeats an earlier one, named by its seed.
 	repeatUpTo uint64
+	set        uint64 // of how many buffers repeats are drawn from; 0: from the recent ones
+	setSeed    uint64 // that the seeds of those follow from
 	recent     [dedupeWindow]uint64
 	filled     uint64
 
@@ -136,13 +138,24 @@ func (f *Filler) stamp(buf []byte, offset int64) {
 	}
 }
 
-// next returns the seed of the next buffer: a new one, or one used lately.
+// DrawFrom makes repeats come from a fixed set of so many buffers, which follow from seed: fillers with the same
+// one have them in common.
+func (f *Filler) DrawFrom(buffers uint64, seed uint64) {
+	f.set, f.setSeed = buffers, seedOf(seed, 0x5e7)
+}
+
+// next returns the seed of the next buffer: a new one, or one used lately or of the set.
 func (f *Filler) next() uint64 {
 	f.seed += step
 	draw := mix(f.seed)
 	known := min(f.filled, dedupeWindow)
-	if known > 0 && f.repeatUpTo > 0 && draw <= f.repeatUpTo {
-		return f.recent[mix(draw)%known]
+	if f.repeatUpTo > 0 && draw <= f.repeatUpTo {
+		switch {
+		case f.set > 0:
+			return blend(f.setSeed, mix(draw)%f.set)
+		case known > 0:
+			return f.recent[mix(draw)%known]
+		}
 	}
 	f.recent[f.filled%dedupeWindow] = draw
 	f.filled++

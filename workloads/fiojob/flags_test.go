@@ -3,6 +3,8 @@ package fiojob
 import (
 	"strings"
 	"testing"
+
+	"github.com/blkmeter/blkmeter/workloads"
 )
 
 // What goes with the page cache and what goes around it is settled from the options of both kinds.
@@ -30,6 +32,26 @@ func TestFlagsThatSettleDirectIO(t *testing.T) {
 	} {
 		if _, _, err := ParseArgs(flagArgs(options), ParseOptions{}); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: the error is %v, want %q", options, err, why)
+		}
+	}
+}
+
+func TestSyncFileRange(t *testing.T) {
+	for value, want := range map[string]workloads.SyncRange{
+		"write:8":                        {Every: 8, Write: true},
+		"wait_before,write:1k":           {Every: 1024, WaitBefore: true, Write: true},
+		"wait_before,write,wait_after:1": {Every: 1, WaitBefore: true, Write: true, WaitAfter: true},
+	} {
+		plan, _, err := ParseArgs(flagArgs("sync_file_range="+value), ParseOptions{})
+		if err != nil {
+			t.Errorf("%s: %v", value, err)
+		} else if got := plan.Jobs[0].SyncRange; got != want {
+			t.Errorf("%s: %+v, want %+v", value, got, want)
+		}
+	}
+	for _, value := range []string{"write", "write:", "write:0", "write:x", "write:10%", ":8", "all:8", "write;wait_after:8"} {
+		if _, _, err := ParseArgs(flagArgs("sync_file_range="+value), ParseOptions{}); err == nil {
+			t.Errorf("%s is taken", value)
 		}
 	}
 }

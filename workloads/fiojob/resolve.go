@@ -44,6 +44,10 @@ func (p *parser) finish(d *draft, at place) {
 		}
 	}
 	d.settleSizes()
+	d.settleMemory(bad)
+	if d.Buffers.DedupeGlobal && !d.Buffers.DedupeSet {
+		bad("BAD_JOB", "add dedupe_mode=working_set", "dedupe_global is about the set of dedupe_mode=working_set")
+	}
 	d.settlePriorities(e, bad)
 	d.settleFiles()
 	d.settleTime(bad)
@@ -130,6 +134,16 @@ func (d *draft) settleFiles() {
 	}
 	if n := len(d.Filenames); n > 0 && (!d.isSet("nrfiles") || d.NrFiles > n) {
 		d.NrFiles = n
+	}
+}
+
+func (d *draft) settleMemory(bad reporter) {
+	size, huge := d.Buffers.HugePageBytes, strings.Contains(d.Buffers.Mem, "huge")
+	switch {
+	case size&(size-1) != 0:
+		bad("BAD_VALUE", "give a size that the kernel has, such as 2m or 1g", "hugepage-size=%d is not a power of two", size)
+	case !huge:
+		d.Buffers.HugePageBytes = 0 // as in fio, it is about huge pages that are asked for
 	}
 }
 

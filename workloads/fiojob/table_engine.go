@@ -1,6 +1,7 @@
 package fiojob
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -296,9 +297,9 @@ func cpuOptions() []Option {
 			Group: GroupCPU, Help: "NUMA nodes whose CPUs the workers may run on",
 		},
 		{
-			Name: "numa_mem_policy", Kind: text{form: "POLICY[:LIST]"},
-			Group: GroupCPU, Default: "local", Help: "where buffers are allocated: default, prefer, bind, interleave or local",
-			Effect: Refused, Why: "buffers are allocated on the node of the worker's CPU",
+			Name: "numa_mem_policy", Kind: text{form: "POLICY[:LIST]", set: setMemoryPolicy},
+			Group: GroupCPU, Help: "the NUMA nodes of the I/O buffers: default, local, prefer:NODE, bind:NODES or interleave:NODES",
+			Differs: "it is about the I/O buffers alone",
 		},
 		{
 			Name: "nice", Kind: integer{min: -20, max: 19, set: func(d *draft, v int64) { d.Nice = int(v) }}, Group: GroupCPU, Default: "0",
@@ -326,8 +327,9 @@ func cpuOptions() []Option {
 			Effect: Ignored, Why: "workers are threads of one process",
 		},
 		{
-			Name: "lockmem", Kind: integer{max: maxInt64, unit: "BYTES"}, Group: GroupCPU, Default: "0",
-			Help: "memory to lock, so that less is left", Effect: Refused, Why: "blkmeter takes no memory away from the system",
+			Name: "lockmem", Kind: integer{max: maxInt64, unit: "BYTES", set: func(d *draft, v int64) { d.LockMemBytes = v }}, Group: GroupCPU, Default: "0",
+			Help:    "memory that each worker locks while it runs, so that less is left for the page cache",
+			Differs: "more than the system can spare is an error; fio takes all but 128 MiB",
 		},
 		{
 			Name: "mem", Aliases: []string{"iomem"}, Kind: enum{
@@ -344,13 +346,14 @@ func cpuOptions() []Option {
 			Differs: "buffers are always mapped; the huge kinds ask for huge pages",
 		},
 		{
-			Name: "iomem_align", Aliases: []string{"mem_align"}, Kind: integer{max: 1 << 30, unit: "BYTES"},
-			Group: GroupCPU, Help: "alignment of the I/O buffers",
-			Effect: Ignored, Why: "buffers start at a page, which satisfies every device",
+			Name: "iomem_align", Aliases: []string{"mem_align"}, Kind: integer{max: 1 << 30, unit: "BYTES", set: func(d *draft, v int64) { d.Buffers.OffsetBytes = int(v) }},
+			Group: GroupCPU, Default: "0", Help: "offset of the first I/O buffer from the start of a page; the others follow it",
+			Differs: "an offset that direct I/O to the target does not take is an error before the first I/O",
 		},
 		{
-			Name: "hugepage-size", Kind: integer{max: maxInt64, unit: "BYTES"}, Group: GroupCPU, Default: "2097152",
-			Help: "size of a huge page", Effect: Ignored, Why: "the kernel's own huge page size is used",
+			Name: "hugepage-size", Kind: integer{min: 4096, max: 1 << 40, unit: "BYTES", set: func(d *draft, v int64) { d.Buffers.HugePageBytes = int(v) }},
+			Group: GroupCPU, Help: "with mem=mmaphuge or shmhuge: reserved huge pages of this size, and no others",
+			Differs: "without it any huge pages will do, transparent ones too",
 		},
 		{
 			Name: "ioscheduler", Kind: text{form: "NAME", set: func(d *draft, v string) error { d.IOScheduler = v; return nil }},
@@ -395,6 +398,34 @@ func setNodes(d *draft, v string) (err error) {
 		d.NUMACPUNodes, err = parseCPUs(v)
 	}
 	return err
+}
+
+// setMemoryPolicy reads numa_mem_policy.
+func setMemoryPolicy(d *draft, v string) error {
+	policy, list, listed := strings.Cut(v, ":")
+	m := workloads.NUMAMemory{Policy: policy}
+	switch policy {
+	case "default", "local":
+		if listed {
+			return fmt.Errorf("%s takes no nodes", policy)
+		}
+	case "prefer", "bind", "interleave":
+		if list == "all" && policy != "prefer" {
+			m.All = true
+			break
+		}
+		var err error
+		if m.Nodes, err = parseCPUs(list); err != nil {
+			return fmt.Errorf("%q is no list of nodes, as in 0-1,3", list)
+		}
+		if policy == "prefer" && len(m.Nodes) > 1 {
+			return errors.New("prefer takes one node")
+		}
+	default:
+		return fmt.Errorf("%q is none of default, local, prefer, bind, interleave", policy)
+	}
+	d.NUMAMemory = m
+	return nil
 }
 
 const maxCPUs = 8192
@@ -456,16 +487,16 @@ func bufferOptions() []Option {
 			Group: GroupBuffer, Help: "share of written blocks that repeat an earlier one",
 		},
 		{
-			Name: "dedupe_mode", Kind: enum{words: words("repeat", "working_set")}, Group: GroupBuffer, Default: "repeat",
-			Help: "which earlier block is repeated", Effect: Refused, Why: "blkmeter has dedupe_mode=repeat only",
+			Name: "dedupe_mode", Kind: enum{words: words("repeat", "working_set"), set: func(d *draft, w, _ string) error { d.Buffers.DedupeSet = w == "working_set"; return nil }},
+			Group: GroupBuffer, Default: "repeat", Help: "whether repeats are of blocks written lately, or of a fixed set of blocks",
 		},
 		{
-			Name: "dedupe_working_set_percentage", Kind: integer{max: 100, unit: "PERCENT"}, Group: GroupBuffer, Default: "5",
-			Help: "size of the working set of dedupe_mode=working_set", Effect: Refused, Why: "blkmeter has dedupe_mode=repeat only",
+			Name: "dedupe_working_set_percentage", Kind: integer{max: 100, unit: "PERCENT", set: func(d *draft, v int64) { d.Buffers.DedupeSetShare = int(v) }},
+			Group: GroupBuffer, Default: "5", Help: "size of the set of dedupe_mode=working_set, as a share of the region's blocks",
 		},
 		{
-			Name: "dedupe_global", Kind: boolean{}, Group: GroupBuffer, Default: "0", Help: "share that working set among jobs",
-			Effect: Refused, Why: "blkmeter has dedupe_mode=repeat only",
+			Name: "dedupe_global", Kind: boolean{set: func(d *draft, v bool) { d.Buffers.DedupeGlobal = v }}, Group: GroupBuffer, Default: "0",
+			Help: "have that set in common with all jobs that say so",
 		},
 	}
 }

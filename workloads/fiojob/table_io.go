@@ -90,8 +90,8 @@ func ioOptions() []Option {
 			Group: GroupIO, Default: "0", Help: "syncfs when a job that writes ends",
 		},
 		{
-			Name: "sync_file_range", Kind: text{form: "FLAGS:N"}, Group: GroupIO, Help: "sync_file_range after every N writes",
-			Effect: Refused, Why: "it does not make data durable; use fdatasync",
+			Name: "sync_file_range", Kind: text{form: "FLAG[,FLAG...]:N", set: setSyncRange}, Group: GroupIO,
+			Help: "sync_file_range after every N writes, on what they wrote: wait_before, write, wait_after; it makes nothing durable",
 		},
 		{
 			Name: "write_barrier", Kind: integer{max: maxInt}, Group: GroupIO, Default: "0", Help: "make every Nth write a barrier",
@@ -230,6 +230,29 @@ func setSync(d *draft, word, _ string) error {
 	if word == "none" {
 		d.SyncMode = ""
 	}
+	return nil
+}
+
+func setSyncRange(d *draft, v string) error {
+	flags, every, ok := strings.Cut(v, ":")
+	q, err := units.ParseQuantity(every, d.kbBase)
+	if !ok || err != nil || q.Value < 1 || q.Value > maxInt || q.Percent {
+		return errors.New("a number of writes must follow the flags, as in write:8")
+	}
+	r := workloads.SyncRange{Every: int(q.Value)}
+	for flag := range strings.SplitSeq(flags, ",") {
+		switch flag {
+		case "wait_before":
+			r.WaitBefore = true
+		case "write":
+			r.Write = true
+		case "wait_after":
+			r.WaitAfter = true
+		default:
+			return fmt.Errorf("%q is none of wait_before, write, wait_after", flag)
+		}
+	}
+	d.SyncRange = r
 	return nil
 }
 

@@ -20,6 +20,9 @@ const (
 	OpTrim
 	OpSync     // fsync of File; Offset and Length are 0
 	OpDatasync // fdatasync of File; Offset and Length are 0
+
+	// OpSyncRange is sync_file_range of what was written to File since the last: Length 0 is up to its end.
+	OpSyncRange
 )
 
 // IO is one I/O to do.
@@ -27,7 +30,7 @@ type IO struct {
 	Offset int64  // bytes from the start of the file
 	Length uint32 // bytes
 	File   uint16 // index into Config.Files
-	Op     uint8  // OpRead..OpDatasync
+	Op     uint8  // OpRead..OpSyncRange
 	Flags  uint8  // AfterPrevious, LastInFile
 }
 
@@ -85,8 +88,8 @@ func New(c Config) (Source, error) {
 	if c.Job.RW == workloads.RWTrimWrite || c.Job.RW == workloads.RWRandTrimWrite {
 		src = newTrimWriter(src, c.Job)
 	}
-	if c.Job.FsyncEvery > 0 || c.Job.FdatasyncEvery > 0 {
-		src = &syncer{src: src, fsyncEvery: c.Job.FsyncEvery, fdatasyncEvery: c.Job.FdatasyncEvery}
+	if j := c.Job; j.FsyncEvery > 0 || j.FdatasyncEvery > 0 || j.SyncRange.Every > 0 {
+		src = &syncer{src: src, fsyncEvery: j.FsyncEvery, fdatasyncEvery: j.FdatasyncEvery, rangeEvery: j.SyncRange.Every}
 	}
 	return src, nil
 }

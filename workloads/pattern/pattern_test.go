@@ -181,12 +181,14 @@ func TestSyncsFollowWrites(t *testing.T) {
 		j := job(rapid.SampledFrom([]workloads.RW{workloads.RWWrite, workloads.RWReadWrite, workloads.RWRandRW}).Draw(t, "rw"), 4096)
 		j.FsyncEvery = rapid.IntRange(0, 5).Draw(t, "fsync")
 		j.FdatasyncEvery = rapid.IntRange(0, 5).Draw(t, "fdatasync")
+		j.SyncRange.Every = rapid.IntRange(0, 5).Draw(t, "sync_file_range")
 		const blocks = 100
 		s, err := New(Config{Job: j, Files: []File{{0, blocks * 4096}}, Seed: rapid.Uint64().Draw(t, "seed"), Align: 4096})
 		if err != nil {
 			t.Fatal(err)
 		}
 		writes, all, previous := 0, 0, IO{}
+		low, high := int64(math.MaxInt64), int64(0) // written since the last sync_file_range
 		for _, io := range drain(s, rapid.IntRange(1, 40).Draw(t, "batch"), math.MaxInt) {
 			every := func(n int) bool { return n > 0 && previous.Op == OpWrite && writes%n == 0 }
 			want := OpRead // or any other but a sync
@@ -195,6 +197,12 @@ func TestSyncsFollowWrites(t *testing.T) {
 				want = OpSync
 			case every(j.FdatasyncEvery):
 				want = OpDatasync
+			case every(j.SyncRange.Every):
+				want = OpSyncRange
+				if io.Offset != low || int64(io.Length) != high-low {
+					t.Fatalf("%+v after writes to %d..%d", io, low, high)
+				}
+				low, high = math.MaxInt64, 0
 			case io.Op >= OpSync:
 				t.Fatalf("%+v after write %d", io, writes)
 			}
@@ -203,6 +211,7 @@ func TestSyncsFollowWrites(t *testing.T) {
 			}
 			if io.Op == OpWrite {
 				writes++
+				low, high = min(low, io.Offset), max(high, io.Offset+int64(io.Length))
 			}
 			if io.Op < OpSync {
 				all++

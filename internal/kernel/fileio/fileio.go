@@ -5,6 +5,7 @@
 package fileio
 
 import (
+	"errors"
 	"syscall"
 	"unsafe"
 
@@ -73,6 +74,30 @@ func Fsync(fd int) int { return plain(syscall.SYS_FSYNC, fd) }
 
 // Fdatasync is fdatasync(2).
 func Fdatasync(fd int) int { return plain(syscall.SYS_FDATASYNC, fd) }
+
+// Flags of [SyncRange], see sync_file_range(2).
+const (
+	WaitBefore = unix.SYNC_FILE_RANGE_WAIT_BEFORE
+	WriteBack  = unix.SYNC_FILE_RANGE_WRITE
+	WaitAfter  = unix.SYNC_FILE_RANGE_WAIT_AFTER
+)
+
+// SyncRange is sync_file_range(2): the file's dirty pages between offset and offset+length, 0 for all behind
+// offset, are written back as the flags say. It returns 0 or the negated errno. Nothing is durable by it.
+func SyncRange(fd int, offset, length int64, flags int) int {
+	for {
+		err := unix.SyncFileRange(fd, offset, length, flags)
+		var errno syscall.Errno
+		switch {
+		case err == nil:
+			return 0
+		case !errors.As(err, &errno):
+			return -int(syscall.EIO)
+		case errno != syscall.EINTR:
+			return -int(errno)
+		}
+	}
+}
 
 func plain(call uintptr, fd int) int {
 	for {

@@ -6,6 +6,7 @@ package mem
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"os"
 	"reflect"
 	"unsafe"
@@ -27,8 +28,12 @@ const hugeBytes = 2 << 20
 
 // Options says how an arena is to be mapped.
 type Options struct {
-	Huge     bool // reserved huge pages, or failing that transparent ones, or failing that base pages
-	Populate bool // fault every page in now rather than at its first use
+	Huge      bool   // reserved huge pages, or failing that transparent ones, or failing that base pages
+	HugeBytes int    // reserved huge pages of this size, a power of two, and no others; 0: as Huge says
+	Populate  bool   // fault every page in now rather than at its first use
+	Skip      int    // bytes between the start of the first page and the arena
+	Policy    Policy // on which NUMA nodes the pages are to be
+	Nodes     []int  // of the policy
 }
 
 // Arena is one private anonymous mapping, zeroed, aligned to a page.
@@ -41,43 +46,51 @@ type Arena struct {
 // Map returns an arena of at least bytes bytes (mmap(2)). With o.Huge it falls back from reserved to
 // transparent huge pages and then to base pages; Pages tells what it became.
 func Map(bytes int, o Options) (*Arena, error) {
-	if bytes <= 0 {
+	if bytes <= 0 || o.Skip < 0 {
 		return nil, fmt.Errorf("mapping %d bytes: %w", bytes, unix.EINVAL)
 	}
-	flags := unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
-	if o.Populate {
-		flags |= unix.MAP_POPULATE
-	}
-	const prot = unix.PROT_READ | unix.PROT_WRITE
-	if o.Huge {
-		rounded := (bytes + hugeBytes - 1) / hugeBytes * hugeBytes
-		// A failure only says that no huge pages are reserved, or that their size is another one.
-		if b, err := unix.Mmap(-1, 0, rounded, prot, flags|unix.MAP_HUGETLB); err == nil {
-			return &Arena{mapped: b, used: b[:bytes:bytes], pages: Huge}, nil
-		}
-		// Transparent huge pages must be asked for before the first fault, so populating comes after.
-		flags &^= unix.MAP_POPULATE
-	}
-	page := os.Getpagesize()
-	rounded := (bytes + page - 1) / page * page
-	b, err := unix.Mmap(-1, 0, rounded, prot, flags)
+	b, pages, err := mapPages(bytes+o.Skip, o)
 	if err != nil {
 		return nil, fmt.Errorf("mapping %d bytes: %w", bytes, err)
 	}
-	a := &Arena{mapped: b, used: b[:bytes:bytes], pages: Small}
-	if !o.Huge {
-		return a, nil
+	a := &Arena{mapped: b, used: b[o.Skip : o.Skip+bytes : o.Skip+bytes], pages: pages}
+	if o.Policy != DefaultPolicy {
+		if err := bind(b, o.Policy, o.Nodes); err != nil {
+			return nil, errors.Join(err, a.Unmap())
+		}
 	}
-	if err := unix.Madvise(b, unix.MADV_HUGEPAGE); err == nil {
-		a.pages = Transparent
-	}
+	// Transparent huge pages and a policy must be asked for before the first fault, so populating comes last.
 	if o.Populate {
-		for i := 0; i < len(b); i += page {
+		for i := 0; i < len(b); i += os.Getpagesize() {
 			b[i] = 0
 		}
 	}
 	return a, nil
 }
+
+// mapPages maps pages as o asks, which are not there yet.
+func mapPages(bytes int, o Options) ([]byte, Pages, error) {
+	const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
+	const prot = unix.PROT_READ | unix.PROT_WRITE
+	if o.HugeBytes > 0 {
+		size := bits.TrailingZeros(uint(o.HugeBytes)) << unix.MAP_HUGE_SHIFT
+		b, err := unix.Mmap(-1, 0, roundUp(bytes, o.HugeBytes), prot, flags|unix.MAP_HUGETLB|size)
+		return b, Huge, err
+	}
+	if o.Huge {
+		// A failure only says that no huge pages are reserved, or that their size is another one.
+		if b, err := unix.Mmap(-1, 0, roundUp(bytes, hugeBytes), prot, flags|unix.MAP_HUGETLB); err == nil {
+			return b, Huge, nil
+		}
+	}
+	b, err := unix.Mmap(-1, 0, roundUp(bytes, os.Getpagesize()), prot, flags)
+	if err == nil && o.Huge && unix.Madvise(b, unix.MADV_HUGEPAGE) == nil {
+		return b, Transparent, nil
+	}
+	return b, Small, err
+}
+
+func roundUp(n, unit int) int { return (n + unit - 1) / unit * unit }
 
 // Bytes is the arena's memory. It must not be used after Unmap.
 func (a *Arena) Bytes() []byte { return a.used }

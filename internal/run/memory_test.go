@@ -1,0 +1,150 @@
+package run
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/testlab"
+	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/workloads"
+)
+
+// during runs a job on the null engine and looks at the process while it runs.
+func during(t *testing.T, look func(), change func(*workloads.Job)) *report.Result {
+	t.Helper()
+	j := nullJob(400 * time.Millisecond)
+	change(&j)
+	var once sync.Once
+	r, err := Run(context.Background(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Env: os.Getenv, Progress: func(Progress) { once.Do(look) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Error != nil {
+		t.Fatalf("the run ended with %+v", r.Error)
+	}
+	return r
+}
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
+}
+
+// The kernel shows the I/O buffers under the policy that was asked for while the job runs: those of each
+// worker, and those of a queue that all share.
+func TestBuffersAreWhereThePolicySays(t *testing.T) {
+	if _, err := os.Stat("/proc/self/numa_maps"); err != nil {
+		t.Skipf("this kernel was built without NUMA: %v", err)
+	}
+	for asked, shown := range map[string]string{"bind": "bind:0", "prefer": "prefer:0", "interleave": "interleave:0", "local": "local", "default": ""} {
+		t.Run(asked, func(t *testing.T) {
+			found := 0
+			during(t, func() {
+				for line := range strings.Lines(readFile(t, "/proc/self/numa_maps")) {
+					if f := strings.Fields(line); f[1] == shown {
+						found++
+					}
+				}
+			}, func(j *workloads.Job) {
+				j.NumJobs = 2
+				j.NUMAMemory.Policy = asked
+				switch asked {
+				case "interleave":
+					j.NUMAMemory.All = true
+				case "bind", "prefer":
+					j.NUMAMemory.Nodes = []int{0}
+				}
+			})
+			if want := 2; shown != "" && (found == 0 || found > want) { // neighbours may be one mapping
+				t.Errorf("%d mappings under the policy %s", found, shown)
+			}
+		})
+	}
+}
+
+func TestMemoryThatThereIsNotIsRefused(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes})
+	for name, c := range map[string]struct {
+		change func(*workloads.Job)
+		code   string
+		exit   int
+	}{
+		"a node":      {func(j *workloads.Job) { j.NUMAMemory = workloads.NUMAMemory{Policy: "bind", Nodes: []int{1000}} }, "NUMA_NODES", fault.ExitUsage},
+		"alignment":   {func(j *workloads.Job) { j.Buffers.OffsetBytes = 1 }, "BAD_ALIGNMENT", fault.ExitUsage},
+		"huge pages":  {func(j *workloads.Job) { j.Buffers.Mem, j.Buffers.HugePageBytes = "mmaphuge", 1<<40 }, "BUFFERS", fault.ExitEnvironment},
+		"locked":      {func(j *workloads.Job) { j.LockMemBytes, j.NumJobs = 1<<61, 8 }, "LOCKMEM", fault.ExitEnvironment},
+		"in one lock": {func(j *workloads.Job) { j.LockMemBytes = 1 << 45 }, "LOCKMEM", fault.ExitEnvironment},
+	} {
+		t.Run(name, func(t *testing.T) {
+			j := job(dev.Path, "io_uring", workloads.RWRandRead)
+			c.change(&j)
+			r, err := Run(context.Background(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Env: os.Getenv})
+			if err != nil {
+				if f := fault.Of(err); f.Code != c.code || f.Exit != c.exit {
+					t.Errorf("the error is %v (%s, exit %d)", err, f.Code, f.Exit)
+				}
+			} else if r.Error == nil || r.Error.Code != c.code || r.ExitCode != c.exit {
+				t.Errorf("the run ended with %+v, exit %d", r.Error, r.ExitCode)
+			}
+		})
+	}
+}
+
+func TestWorkersLockMemoryWhileTheyRun(t *testing.T) {
+	testlab.Require(t, "root")
+	locked := func() int64 {
+		_, rest, _ := strings.Cut(readFile(t, "/proc/self/status"), "VmLck:")
+		n, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
+		if err != nil {
+			t.Error(err)
+		}
+		return n << 10
+	}
+	before, meanwhile := locked(), int64(0)
+	during(t, func() { meanwhile = locked() }, func(j *workloads.Job) { j.NumJobs, j.LockMemBytes = 2, 3<<20 })
+	if meanwhile-before != 6<<20 {
+		t.Errorf("two workers locked %d bytes", meanwhile-before)
+	}
+	if after := locked(); after != before {
+		t.Errorf("%d bytes stay locked", after-before)
+	}
+}
+
+// Buffers that begin inside a page move the same data.
+func TestBuffersMayBeginInsideAPage(t *testing.T) {
+	for _, engine := range []string{"psync", "libaio", "io_uring"} {
+		dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+		j := job(dev.Path, engine, workloads.RWRandWrite)
+		j.Buffers.OffsetBytes = 512
+		j.Verify.Kind = "crc32c"
+		r := do(t, j)
+		if r.Error != nil || r.Jobs[0].Verify == nil || r.Jobs[0].Verify.Bytes != devBytes {
+			t.Errorf("%s: %+v, verified %+v", engine, r.Error, r.Jobs[0].Verify)
+		}
+	}
+}
+
+// The Result says what became of huge pages that were asked for.
+func TestTheResultTellsThePages(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes})
+	j := job(filepath.Clean(dev.Path), "io_uring", workloads.RWRandRead)
+	j.Buffers.Mem = "mmaphuge"
+	r := do(t, j)
+	for _, d := range r.Jobs[0].Decisions {
+		if d.What == "buffers" && (d.Chosen == "huge pages" || d.Chosen == "transparent pages" || d.Chosen == "small pages") {
+			return
+		}
+	}
+	t.Errorf("decisions: %+v", r.Jobs[0].Decisions)
+}
