@@ -359,6 +359,8 @@ type Worker struct {
 	RegionLow  int64         `json:"region_start_bytes"`
 	RegionHigh int64         `json:"region_end_bytes"`
 	LockWaitNS int64         `json:"lock_wait_ns"`
+
+	DepthSearch *DepthSearch `json:"depth_search"` // null without latency_target
 	Stats
 }
 

@@ -222,7 +222,8 @@ type Job struct {
 	RateIgnoreThinktime bool
 
 	// Latency control.
-	MaxLatency [Directions]time.Duration
+	MaxLatency    [Directions]time.Duration
+	LatencyTarget LatencyTarget
 
 	// Grouping and order.
 	Stonewall      bool
@@ -303,7 +304,8 @@ func DefaultJob() Job {
 		CPUsAllowedPolicy: "shared", Placement: "queues",
 		Thinktime:   Thinktime{Blocks: 1, Type: "complete"},
 		RateProcess: "linear", RateCycle: time.Second,
-		ExitWhat: "group", ContinueOnError: "none", AllowFileCreate: true,
+		LatencyTarget: LatencyTarget{Percentile: 100},
+		ExitWhat:      "group", ContinueOnError: "none", AllowFileCreate: true,
 		Layout: Layout{Fallocate: "native", Invalidate: true, FadviseHint: "1"},
 		Verify: Verify{Do: true, HeaderSeed: true, WriteSequence: true, TrimVerifyZero: true},
 		Logs:   Logs{Window: "avg", PerJob: true},

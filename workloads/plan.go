@@ -2,6 +2,7 @@ package workloads
 
 import (
 	"cmp"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -76,6 +77,7 @@ type JobForecast struct {
 	RampNS       int64    `json:"ramp_ns"`
 	RuntimeNS    int64    `json:"runtime_ns"` // 0: until its work is done
 	TimeBased    bool     `json:"time_based"`
+	Control      []string `json:"control,omitzero"` // what governs the load beside iodepth and rates, in words
 	Uncertainty  string   `json:"uncertainty,omitzero"` // why amounts or regions are not known
 	regionsKnown bool
 }
@@ -171,6 +173,13 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 		jf.Placement = j.Placement
 	}
 	jf.MemoryBytes = int64(jf.Clones) * int64(j.IODepth) * jf.BlockBytes[1]
+	if t := j.LatencyTarget; t.Limit > 0 {
+		how := fmt.Sprintf("searches the highest depth at which %g %% of the I/Os take at most %v, in windows of %v", t.Percentile, t.Limit, t.Window)
+		if t.Run {
+			how += ", until its time is up"
+		}
+		jf.Control = append(jf.Control, how)
+	}
 	if j.Verify.Only {
 		jf.RW = Read.String() // of what an earlier run wrote
 	}

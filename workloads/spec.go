@@ -89,3 +89,11 @@ type SteadyState struct {
 	Ramp     time.Duration
 	Interval time.Duration
 }
+
+// LatencyTarget is the search of the highest queue depth at which a latency is kept.
+type LatencyTarget struct {
+	Limit      time.Duration // most that an I/O may take from start to completion; 0: no search
+	Window     time.Duration // how long each depth is tried
+	Percentile float64       // percent of the I/Os of a window that must keep Limit
+	Run        bool          // go on adjusting the depth instead of ending when it is found
+}

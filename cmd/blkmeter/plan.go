@@ -150,6 +150,9 @@ func writeJob(b *strings.Builder, j *workloads.JobForecast) {
 	case length > 0:
 		fmt.Fprintf(b, "  time: until its work is done, at most %s\n", length)
 	}
+	for _, how := range j.Control {
+		fmt.Fprintf(b, "  load: %s\n", how)
+	}
 	for _, part := range []struct {
 		verb  string
 		bytes int64

@@ -45,6 +45,7 @@ type worker struct {
 	verify  *verifying      // checks what is read; nil when nothing is checked
 	pacing  *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
 	logging *logging        // fio's logs; nil without
+	search  *depthSearch    // of the depth that keeps latency_target; nil without
 
 	// What the loop touches once per window or never.
 	box     mailbox
@@ -318,6 +319,9 @@ func (w *worker) measure(t0 int64) {
 	w.measureFrom()
 	if w.pacing != nil {
 		w.pacing.begin(t0)
+	}
+	if w.search != nil {
+		w.search.begin(w)
 	}
 	var err error
 	if w.verify != nil && w.verify.reads {

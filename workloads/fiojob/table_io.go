@@ -391,24 +391,22 @@ func rateOptions() []Option {
 			Help: "do not make up for pauses of thinktime",
 		},
 		{
-			Name: "latency_target", Kind: duration{bare: time.Microsecond},
-			Group: GroupRate, Help: "search the highest queue depth that keeps this latency",
-			Effect: Refused, Why: "blkmeter does not search for a depth; run several and compare them",
+			Name: "latency_target", Kind: duration{bare: time.Microsecond, set: func(d *draft, v time.Duration) { d.LatencyTarget.Limit = v }},
+			Group: GroupRate, Help: "search the highest queue depth up to iodepth that keeps this latency",
+			Differs: "the queue drains before each change of the depth; when runtime leaves time for only one more window, that is at the highest depth that kept the latency; a latency that depth 1 cannot keep fails the job whatever latency_percentile is",
 		},
 		{
-			Name: "latency_window", Kind: duration{bare: time.Microsecond},
+			Name: "latency_window", Kind: duration{bare: time.Microsecond, set: func(d *draft, v time.Duration) { d.LatencyTarget.Window = v }},
 			Group: GroupRate, Help: "how long each depth of the search is tried",
-			Effect: Refused, Why: "it belongs to latency_target",
+			Differs: "latency_target needs it: without one fio's search ends with the first I/O",
 		},
 		{
-			Name: "latency_percentile", Kind: floats{limit: 1, low: 0, high: 100},
+			Name: "latency_percentile", Kind: floats{limit: 1, low: 0, high: 100, set: func(d *draft, v []float64) { d.LatencyTarget.Percentile = v[0] }},
 			Group: GroupRate, Default: "100", Help: "share of I/Os that must keep latency_target",
-			Effect: Refused, Why: "it belongs to latency_target",
 		},
 		{
-			Name: "latency_run", Kind: boolean{}, Group: GroupRate, Default: "0",
-			Help:   "keep adjusting the depth instead of ending when it is found",
-			Effect: Refused, Why: "it belongs to latency_target",
+			Name: "latency_run", Kind: boolean{set: func(d *draft, v bool) { d.LatencyTarget.Run = v }}, Group: GroupRate, Default: "0",
+			Help: "keep adjusting the depth instead of ending when it is found",
 		},
 		{
 			Name: "max_latency", Kind: perDirection{max: maxInt64, unit: "USEC", duration: true, set: func(d *draft, dir workloads.Direction, v int64) { d.MaxLatency[dir] = time.Duration(v) }},
