@@ -225,6 +225,8 @@ type Spec struct {
 	LatencyWindowNS  int64    `json:"latency_window_ns"`
 	LatencyPercent   float64  `json:"latency_percentile"`
 	RateIOPS         [3]int64 `json:"rate_iops"`
+	FlowWeight       int      `json:"flow"` // of each worker among those with the same flow_id; 0: takes no part
+	FlowID           int      `json:"flow_id"`
 	EngineFeatures   []string `json:"engine_features"` // what the engine really used: "io_uring: DEFER_TASKRUN", ...
 }
 

@@ -224,6 +224,7 @@ type Job struct {
 	// Latency control.
 	MaxLatency    [Directions]time.Duration
 	LatencyTarget LatencyTarget
+	Flow          Flow
 
 	// Grouping and order.
 	Stonewall      bool

@@ -77,7 +77,7 @@ type JobForecast struct {
 	RampNS       int64    `json:"ramp_ns"`
 	RuntimeNS    int64    `json:"runtime_ns"` // 0: until its work is done
 	TimeBased    bool     `json:"time_based"`
-	Control      []string `json:"control,omitzero"` // what governs the load beside iodepth and rates, in words
+	Control      []string `json:"control,omitzero"`     // what governs the load beside iodepth and rates, in words
 	Uncertainty  string   `json:"uncertainty,omitzero"` // why amounts or regions are not known
 	regionsKnown bool
 }
@@ -179,6 +179,9 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 			how += ", until its time is up"
 		}
 		jf.Control = append(jf.Control, how)
+	}
+	if j.Flow.Weight > 0 {
+		jf.Control = append(jf.Control, fmt.Sprintf("each clone has weight %d in flow %d", j.Flow.Weight, j.Flow.ID))
 	}
 	if j.Verify.Only {
 		jf.RW = Read.String() // of what an earlier run wrote

@@ -97,3 +97,11 @@ type LatencyTarget struct {
 	Percentile float64       // percent of the I/Os of a window that must keep Limit
 	Run        bool          // go on adjusting the depth instead of ending when it is found
 }
+
+// Flow keeps what the clones of several jobs do in proportion: of all I/Os of the clones with the same ID,
+// each does the share that its Weight has of the sum of their weights.
+type Flow struct {
+	Weight int // 0: takes no part
+	ID     int
+	Sleep  time.Duration // how long a clone waits that is ahead of its share
+}

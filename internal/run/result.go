@@ -214,6 +214,7 @@ func (c *conductor) specOf(j *jobRun) report.Spec {
 		RuntimeNS: int64(s.Runtime), RampNS: int64(s.RampTime), TimeBased: s.TimeBased, Queue: "multi", Seed: j.seed,
 		MixReadPercent: s.MixReadPercent, RandomMap: s.RW.Random() && !s.NoRandomMap, ContinueOnError: s.ContinueOnError,
 		LatencyTargetNS: int64(s.LatencyTarget.Limit), LatencyWindowNS: int64(s.LatencyTarget.Window), LatencyPercent: s.LatencyTarget.Percentile,
+		FlowWeight: s.Flow.Weight, FlowID: s.Flow.ID,
 		EngineFeatures: orEmpty(j.features),
 	}
 	if s.SharedQueue {

@@ -79,7 +79,8 @@ type conductor struct {
 	filled    map[string]bool         // files laid out by this run
 	asked     map[*target.Target]bool // whether they were ever written
 	scratch   *target.Target
-	halted    bool // no further stage is to run
+	flows     map[int]*flow // by flow_id
+	halted    bool          // no further stage is to run
 	before    map[blk.DevT]device.Counters
 	countedAt int64 // when, ns of the clock
 	started   int64 // of the first job, ns of the clock
@@ -103,7 +104,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	}
 	c := &conductor{
 		o: o, clock: clock.New(o.Clock), opener: target.Opener{Root: o.Root},
-		topo: device.ReadTopology(o.Root, allowed), filled: map[string]bool{}, asked: map[*target.Target]bool{},
+		topo: device.ReadTopology(o.Root, allowed), filled: map[string]bool{}, flows: map[int]*flow{}, asked: map[*target.Target]bool{},
 		result: newResult(o, plan),
 	}
 	defer c.closeTargets()
@@ -348,6 +349,7 @@ func (s *stageRun) run(ctx context.Context) {
 	if s.session != nil {
 		s.session.Start()
 	}
+	s.joinFlows()
 	s.t0 = s.clock.Now()
 	for _, j := range s.jobs {
 		if !s.waits(j) {

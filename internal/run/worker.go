@@ -319,6 +319,7 @@ func (w *worker) measure(t0 int64) {
 	w.measureFrom()
 	if w.pacing != nil {
 		w.pacing.begin(t0)
+		defer w.pacing.end()
 	}
 	if w.search != nil {
 		w.search.begin(w)

@@ -413,19 +413,18 @@ func rateOptions() []Option {
 			Group: GroupRate, Help: "fail the job when an I/O takes longer",
 		},
 		{
-			Name: "flow", Kind: integer{max: 1000}, Group: GroupRate, Default: "0",
-			Help:   "weight of this job among those of its flow_id; 0: not balanced",
-			Effect: Refused, Why: "blkmeter does not balance jobs against each other; use rate_iops",
+			Name: "flow", Kind: integer{max: 1000, set: func(d *draft, v int64) { d.Flow.Weight = int(v) }}, Group: GroupRate, Default: "0",
+			Help:    "weight of each clone among those with its flow_id, which shares their I/Os out by weight; 0: takes no part",
+			Differs: "a clone that begins later has no arrears to make up; one may be ahead of its share by 4 I/Os",
 		},
 		{
-			Name: "flow_id", Kind: integer{max: maxInt}, Group: GroupRate, Default: "0",
-			Help:   "which jobs are balanced against each other",
-			Effect: Refused, Why: "blkmeter does not balance jobs against each other; use rate_iops",
+			Name: "flow_id", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.Flow.ID = int(v) }}, Group: GroupRate, Default: "0",
+			Help: "which jobs are balanced against each other by flow",
 		},
 		{
-			Name: "flow_sleep", Kind: integer{max: maxInt, unit: "USEC"},
-			Group: GroupRate, Default: "0", Help: "how long a job that is ahead sleeps",
-			Effect: Refused, Why: "blkmeter does not balance jobs against each other; use rate_iops",
+			Name: "flow_sleep", Kind: integer{max: maxInt, unit: "USEC", set: func(d *draft, v int64) { d.Flow.Sleep = time.Duration(v) * time.Microsecond }},
+			Group: GroupRate, Default: "0", Help: "how long a clone that is ahead of its flow waits; 0: 50 us at a time",
+			Differs: "I/Os in flight are reaped meanwhile",
 		},
 		{
 			Name: "steadystate", Aliases: []string{"ss"}, Kind: text{form: "METRIC:LIMIT[%]", set: setSteadyState}, Group: GroupRate,
