@@ -238,6 +238,8 @@ type Spec struct {
 	LatencyWindowNS  int64    `json:"latency_window_ns"`
 	LatencyPercent   float64  `json:"latency_percentile"`
 	RateIOPS         [3]int64 `json:"rate_iops"`
+	FlowWeight       int      `json:"flow"` // of each worker among those with the same flow_id; 0: takes no part
+	FlowID           int      `json:"flow_id"`
 	EngineFeatures   []string `json:"engine_features"` // what the engine really used: "io_uring: DEFER_TASKRUN", ...
 }
 
@@ -386,6 +388,8 @@ type Worker struct {
 	RegionLow  int64         `json:"region_start_bytes"`
 	RegionHigh int64         `json:"region_end_bytes"`
 	LockWaitNS int64         `json:"lock_wait_ns"`
+
+	DepthSearch *DepthSearch `json:"depth_search"` // null without latency_target
 	Stats
 }
 

@@ -232,7 +232,9 @@ type Job struct {
 	RateIgnoreThinktime bool
 
 	// Latency control.
-	MaxLatency [Directions]time.Duration
+	MaxLatency    [Directions]time.Duration
+	LatencyTarget LatencyTarget
+	Flow          Flow
 
 	// Grouping and order.
 	Stonewall      bool
@@ -320,7 +322,8 @@ func DefaultJob() Job {
 		CPUsAllowedPolicy: "shared", Placement: "queues",
 		Thinktime:   Thinktime{Blocks: 1, Type: "complete"},
 		RateProcess: "linear", RateCycle: time.Second,
-		ExitWhat: "group", ContinueOnError: "none", AllowFileCreate: true,
+		LatencyTarget: LatencyTarget{Percentile: 100},
+		ExitWhat:      "group", ContinueOnError: "none", AllowFileCreate: true,
 		Layout: Layout{CreateFsync: true, Fallocate: "native", Invalidate: true, FadviseHint: "1", LockFile: "none"},
 		Verify: Verify{Do: true, HeaderSeed: true, WriteSequence: true, TrimVerifyZero: true},
 		Logs:   Logs{Window: "avg", PerJob: true},

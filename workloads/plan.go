@@ -2,6 +2,7 @@ package workloads
 
 import (
 	"cmp"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -79,6 +80,7 @@ type JobForecast struct {
 	Prerun       string   `json:"exec_prerun,omitzero"` // shell commands that it runs
 	Postrun      string   `json:"exec_postrun,omitzero"`
 	IOScheduler  string   `json:"ioscheduler,omitzero"` // of the devices meanwhile
+	Control      []string `json:"control,omitzero"`     // what governs the load beside iodepth and rates, in words
 	Uncertainty  string   `json:"uncertainty,omitzero"` // why amounts or regions are not known
 	regionsKnown bool
 }
@@ -175,6 +177,16 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 		jf.Placement = j.Placement
 	}
 	jf.MemoryBytes = int64(jf.Clones) * int64(j.IODepth) * jf.BlockBytes[1]
+	if t := j.LatencyTarget; t.Limit > 0 {
+		how := fmt.Sprintf("searches the highest depth at which %g %% of the I/Os take at most %v, in windows of %v", t.Percentile, t.Limit, t.Window)
+		if t.Run {
+			how += ", until its time is up"
+		}
+		jf.Control = append(jf.Control, how)
+	}
+	if j.Flow.Weight > 0 {
+		jf.Control = append(jf.Control, fmt.Sprintf("each clone has weight %d in flow %d", j.Flow.Weight, j.Flow.ID))
+	}
 	if j.Verify.Only {
 		jf.RW = Read.String() // of what an earlier run wrote
 	}

@@ -110,3 +110,19 @@ type SteadyState struct {
 	Ramp     time.Duration
 	Interval time.Duration
 }
+
+// LatencyTarget is the search of the highest queue depth at which a latency is kept.
+type LatencyTarget struct {
+	Limit      time.Duration // most that an I/O may take from start to completion; 0: no search
+	Window     time.Duration // how long each depth is tried
+	Percentile float64       // percent of the I/Os of a window that must keep Limit
+	Run        bool          // go on adjusting the depth instead of ending when it is found
+}
+
+// Flow keeps what the clones of several jobs do in proportion: of all I/Os of the clones with the same ID,
+// each does the share that its Weight has of the sum of their weights.
+type Flow struct {
+	Weight int // 0: takes no part
+	ID     int
+	Sleep  time.Duration // how long a clone waits that is ahead of its share
+}

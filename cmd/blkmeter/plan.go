@@ -165,6 +165,9 @@ func writeJob(b *strings.Builder, j *workloads.JobForecast) {
 			fmt.Fprintf(b, "  %s: %s\n", what.does, what.with)
 		}
 	}
+	for _, how := range j.Control {
+		fmt.Fprintf(b, "  load: %s\n", how)
+	}
 	for _, part := range []struct {
 		verb  string
 		bytes int64

@@ -92,10 +92,26 @@ func TestPlanErrors(t *testing.T) {
 		{[]string{"plan"}, "[NO_JOBS]"},
 		{[]string{"plan", "--rwmixraed=5"}, `did you mean "rwmixread"? [UNKNOWN_OPTION]`},
 		{[]string{"plan", "/nowhere.fio"}, "[JOB_FILE]"},
+		{[]string{"plan", "--size=1m", "--latency_target=1ms"}, "latency_target needs a latency_window [BAD_JOB]"},
+		{[]string{"plan", "--size=1m", "--latency_target=1ms", "--latency_window=5s", "--runtime=9"}, "no room for two windows of 5s"},
 	} {
 		stdout, stderr, exit := call(t, "", tt.args...)
 		if exit != fault.ExitUsage || stdout != "" || !strings.Contains(stderr, tt.want) {
 			t.Errorf("%q: exit %d, stdout %q, stderr %q; want %s", tt.args, exit, stdout, stderr, tt.want)
+		}
+	}
+}
+
+func TestPlanTellsWhatGovernsTheLoad(t *testing.T) {
+	for want, args := range map[string][]string{
+		"load: searches the highest depth at which 99 % of the I/Os take at most 500µs, in windows of 2s, until its time is up\n": {
+			"--latency_target=500", "--latency_percentile=99", "--latency_window=2s", "--latency_run=1",
+		},
+		"load: each clone has weight 3 in flow 7\n": {"--flow=3", "--flow_id=7"},
+	} {
+		stdout, stderr, exit := call(t, "", append([]string{"plan", "--name=x", "--size=1m"}, args...)...)
+		if exit != fault.ExitDone || !strings.Contains(stdout, want) {
+			t.Errorf("%q: exit %d, stderr %q\n%s", args, exit, stderr, stdout)
 		}
 	}
 }

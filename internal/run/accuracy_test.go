@@ -19,6 +19,7 @@ import (
 type knownQueue struct {
 	clock    *clock.Clock
 	latency  int64
+	serial   bool  // one request at a time, the others wait: the latency is that of a request without others
 	freezeAt int64 // when to freeze, ns of the clock; 0 never
 	freeze   int64 // for how long
 	inFlight []knownIO
@@ -40,7 +41,11 @@ func (q *knownQueue) Submit(reqs []engine.Request) (int, error) {
 	}
 	now := q.clock.Now()
 	for i := range reqs {
-		q.inFlight = append(q.inFlight, knownIO{reqs[i].Slot, int32(reqs[i].Length), now, now + q.latency})
+		begins := now
+		if n := len(q.inFlight); q.serial && n > 0 {
+			begins = q.inFlight[n-1].finishes
+		}
+		q.inFlight = append(q.inFlight, knownIO{reqs[i].Slot, int32(reqs[i].Length), now, begins + q.latency})
 	}
 	return len(reqs), nil
 }
@@ -79,6 +84,7 @@ func onKnown(t *testing.T, depth int, q *knownQueue, d time.Duration, change fun
 		})
 		q.clock = w.clock
 		w.queue = q
+		w.job.seekDepth(w)
 		if pacer, paced := pace.New(w.job.spec, 0, 1); paced {
 			w.pacing = &pacing{pacer: pacer, intended: make([]int64, depth), bySlot: make([]int64, depth)}
 			for _, win := range []*window{w.win, w.box.empty.Load()} {

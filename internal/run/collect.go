@@ -111,6 +111,7 @@ func addCounts(to []int64, from []uint32) {
 // series is a job's figures window by window, all workers together.
 type series struct {
 	from     int64 // start of the measured window, ns of the run's clock
+	floating bool  // which is that of the first window, since the workers search first
 	interval int64
 	workers  int
 	windows  []seriesWindow
@@ -138,6 +139,9 @@ func newSeries(from, interval int64, workers int) *series {
 func (s *series) add(w *window) {
 	if w.ramp {
 		return
+	}
+	if s.floating {
+		s.from, s.floating = w.start, false
 	}
 	// A window that spans several intervals, because the worker waited for one I/O over a boundary, counts
 	// in the last of them and makes all of them partial. Flips happen just after their boundary.

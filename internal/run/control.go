@@ -23,6 +23,7 @@ func (s *stageRun) begin(j *jobRun, t0 int64) {
 		}
 	}
 	j.series = newSeries(t0+int64(j.spec.RampTime)+int64(j.spec.StartDelay.Min), int64(Interval), len(j.workers))
+	j.series.floating = j.spec.LatencyTarget.Limit > 0 && !j.spec.LatencyTarget.Run
 	j.seekSteadyState()
 	for range j.workers {
 		j.start <- t0

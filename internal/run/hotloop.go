@@ -32,6 +32,9 @@ func (w *worker) loop() error {
 		if complete >= w.flipAt {
 			w.flip(complete)
 		}
+		if w.search != nil {
+			w.search.look(w, w.done[:got], complete)
+		}
 		w.record(w.done[:got], complete)
 		if complete >= w.endAt || w.stop.Load() {
 			w.spent = true

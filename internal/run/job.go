@@ -394,6 +394,7 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 		w.batch.low = min(s.IODepthLow, j.depth)
 	}
 	w.reapMax = reapMax
+	j.seekDepth(w)
 	w.config = engine.Config{
 		Depth: j.depth, BlockBytes: int(s.MaxBlock()), HiPri: s.HiPri,
 		FixedBufs: want(s, "fixedbufs", s.FixedBufs), FixedFiles: want(s, "registerfiles", s.RegisterFiles),

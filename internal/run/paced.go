@@ -16,6 +16,7 @@ type pacing struct {
 	pacer    *pace.Pacer   // nil without a rate
 	thinker  *pace.Thinker // nil without thinktime
 	floor    *pace.Floor   // nil without a least rate
+	flow     *flowing      // nil without a share of what several jobs do
 	intended []int64       // of the I/Os of one batch
 	ops      []uint8       // their directions, when arrivals have some
 	bySlot   []int64       // intended time of the I/O in flight
@@ -64,7 +65,8 @@ func (c *conductor) pace(j *jobRun, w *worker, clone int) error {
 	if checked {
 		p.floor = floor
 	}
-	if !paced && !thinks && !checked {
+	p.flow = c.flow(j)
+	if !paced && !thinks && !checked && p.flow == nil {
 		return nil
 	}
 	p.intended = make([]int64, j.depth)
@@ -90,8 +92,18 @@ func (p *pacing) begin(t0 int64) {
 	if p.floor != nil {
 		*p.floor = *p.floor.From(t0)
 	}
+	if p.flow != nil {
+		p.flow.join()
+	}
 	p.wakeUp = wakeUp(spinLeast)
 	_ = cpu.SetTimerSlack(1) // without it timers are later, and the worker spins for longer
+}
+
+// end lets other workers go on without this one.
+func (p *pacing) end() {
+	if p.flow != nil {
+		p.flow.leave()
+	}
 }
 
 // due returns how many of want I/Os may start now, and notes their intended times.
@@ -100,6 +112,9 @@ func (w *worker) due(want int) int {
 	now := w.clock.Now()
 	if p.thinker != nil {
 		want = min(want, p.thinker.Budget())
+	}
+	if p.flow != nil {
+		want = min(want, p.flow.budget(now))
 	}
 	if p.pacer == nil {
 		for i := range p.intended[:max(want, 0)] {
@@ -133,6 +148,9 @@ func (w *worker) intend(reqs []engine.Request) {
 	}
 	if p.thinker != nil {
 		p.thinker.Issued(w.clock.Now(), len(reqs))
+	}
+	if p.flow != nil {
+		p.flow.took(len(reqs))
 	}
 	p.wakeUp.forget()
 }
@@ -174,9 +192,13 @@ func (w *worker) reapPaced(inFlight int) (int, error) {
 		}
 	}
 	next := min(w.flipAt, w.endAt)
-	if p.pacer != nil && len(w.free) > 0 {
+	switch {
+	case len(w.free) == 0:
+	case p.flow != nil && now < p.flow.until:
+		next = min(next, p.flow.until)
+	case p.pacer != nil:
 		next = min(next, p.pacer.Next())
-	} else if p.pacer == nil && len(w.free) > 0 && (p.thinker == nil || p.thinker.Budget() > 0) {
+	case p.thinker == nil || p.thinker.Budget() > 0:
 		return w.queue.Reap(w.done, 0, 0) // more can be issued at once
 	}
 	if inFlight == 0 {

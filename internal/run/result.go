@@ -139,6 +139,9 @@ func (c *conductor) reportJob(j *jobRun, startedAt int64) {
 			w.verify.counts.ReadBack = w.verify.back.report()
 			r.Verify = &w.verify.counts
 		}
+		if w.search != nil && !w.lost {
+			r.DepthSearch = &w.search.found
+		}
 		out.Workers = append(out.Workers, r)
 	}
 	stats, err := report.Merge(out.Workers, out.Series)
@@ -218,7 +221,8 @@ func (c *conductor) specOf(j *jobRun) report.Spec {
 		RW: s.RW.String(), Targets: []int{}, Engine: j.choice.Name, IODepth: j.depth, NumJobs: s.NumJobs, Direct: s.Direct,
 		RuntimeNS: int64(s.Runtime), RampNS: int64(s.RampTime), TimeBased: s.TimeBased, Queue: "multi", Seed: j.seed,
 		MixReadPercent: s.MixReadPercent, RandomMap: s.RW.Random() && !s.NoRandomMap, ContinueOnError: s.ContinueOnError,
-		LatencyPercent: 100,
+		LatencyTargetNS: int64(s.LatencyTarget.Limit), LatencyWindowNS: int64(s.LatencyTarget.Window), LatencyPercent: s.LatencyTarget.Percentile,
+		FlowWeight: s.Flow.Weight, FlowID: s.Flow.ID,
 		EngineFeatures: orEmpty(j.features),
 	}
 	if s.SharedQueue {
@@ -297,6 +301,7 @@ func (c *conductor) finish(ctx context.Context, startedAt int64) {
 	c.readIdle()
 	if ctx.Err() == nil {
 		c.judgeSteadyState()
+		c.judgeDepthSearches()
 	}
 	if c.result.Collector.Cycles > 0 {
 		c.warn("COLLECTOR", fmt.Sprintf("Go's collector ran %d times inside measured windows", c.result.Collector.Cycles), "report this with the command line: the loop allocates nothing")

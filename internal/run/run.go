@@ -82,6 +82,7 @@ type conductor struct {
 	asked     map[*target.Target]bool // whether they were ever written
 	scratch   *target.Target
 	locks     map[string]*sync.RWMutex // of lockfile, by resolved path
+	flows     map[int]*flow            // by flow_id
 	halted    bool                     // no further stage is to run
 	before    map[blk.DevT]device.Counters
 	countedAt int64 // when, ns of the clock
@@ -106,7 +107,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	}
 	c := &conductor{
 		o: o, clock: clock.New(o.Clock), opener: target.Opener{Root: o.Root},
-		topo: device.ReadTopology(o.Root, allowed), filled: map[string]bool{}, asked: map[*target.Target]bool{},
+		topo: device.ReadTopology(o.Root, allowed), filled: map[string]bool{}, flows: map[int]*flow{}, asked: map[*target.Target]bool{},
 		result: newResult(o, plan),
 	}
 	defer c.closeTargets()
@@ -401,6 +402,7 @@ func (s *stageRun) run(ctx context.Context) {
 	if s.session != nil {
 		s.session.Start()
 	}
+	s.joinFlows()
 	var from, until cost
 	if s.o.Cost {
 		from = s.readCost()

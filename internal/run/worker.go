@@ -45,6 +45,7 @@ type worker struct {
 	pacing  *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
 	logging *logging        // fio's logs; nil without
 	prios   *prioritizing   // which I/Os have a priority of their own; nil when all have the thread's
+	search  *depthSearch    // of the depth that keeps latency_target; nil without
 
 	// What the loop touches once per window or never.
 	box      mailbox
@@ -336,6 +337,10 @@ func (w *worker) measure(t0 int64) {
 	w.measureFrom()
 	if w.pacing != nil {
 		w.pacing.begin(t0)
+		defer w.pacing.end()
+	}
+	if w.search != nil {
+		w.search.begin(w)
 	}
 	var err error
 	if w.verify != nil && w.verify.reads {

@@ -37,8 +37,9 @@ type entry struct {
 	errors          int64
 	firstErrno      int
 
-	spec   *report.Spec // of the last member
-	steady *steady      // nil when the job looked for no steady state
+	spec         *report.Spec // of the last member
+	latencyDepth int          // likewise: iodepth, or what the search for latency_target settled on
+	steady       *steady      // nil when the job looked for no steady state
 }
 
 // direction is one direction's share of an entry.
@@ -180,6 +181,9 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 			if err := last.add(j, &workers[w].Stats, o, hide); err != nil {
 				return nil, fmt.Errorf("job %q, worker %d: %w", j.Name, w, err)
 			}
+			if search := workers[w].DepthSearch; search != nil {
+				last.latencyDepth = search.IODepth
+			}
 		}
 		if j.Grouped || len(workers) == 1 {
 			entries[len(entries)-1].addRates(j, workers)
@@ -198,7 +202,7 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 func (e *entry) add(j *report.Job, s *report.Stats, o *Options, hide hidden) error {
 	e.members++
 	e.options = j.Options
-	e.spec, e.steady = &j.Spec, steadyOf(j)
+	e.spec, e.steady, e.latencyDepth = &j.Spec, steadyOf(j), j.Spec.IODepth
 	e.continueOnError = j.Spec.ContinueOnError != "" && j.Spec.ContinueOnError != "none"
 	e.errors += s.TotalErrors
 	if e.firstErrno == 0 {

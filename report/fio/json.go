@@ -185,7 +185,7 @@ func (d *document) job(p *printer, e *entry, plus bool) {
 		p.int("first_error", int64(e.firstErrno))
 	}
 	if e.spec.IODepth > 0 {
-		p.int("latency_depth", int64(e.spec.IODepth))
+		p.int("latency_depth", int64(e.latencyDepth))
 		p.int("latency_target", e.spec.LatencyTargetNS)
 		p.int("latency_target_ns", e.spec.LatencyTargetNS)
 		p.float("latency_percentile", e.spec.LatencyPercent)

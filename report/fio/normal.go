@@ -115,7 +115,7 @@ func (d *document) normalEntry(out []byte, e *entry) []byte {
 	}
 	if e.spec.IODepth > 0 {
 		out = fmt.Appendf(out, "     latency   : target=%s, window=%s, percentile=%.2f%%, depth=%d\n",
-			scaleNS(e.spec.LatencyTargetNS), scaleNS(e.spec.LatencyWindowNS), e.spec.LatencyPercent, e.spec.IODepth)
+			scaleNS(e.spec.LatencyTargetNS), scaleNS(e.spec.LatencyWindowNS), e.spec.LatencyPercent, e.latencyDepth)
 	}
 	return out
 }

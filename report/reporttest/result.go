@@ -146,6 +146,7 @@ func oltp() report.Job {
 			RampNS: 2_000_000_000, TimeBased: true, BatchSubmit: 16, BatchCompleteMin: 1, BatchCompleteMax: 24,
 			Queue: "single", QueueLock: "mutex", Seed: 0x5eed, MixReadPercent: 70, RandomMap: true, ContinueOnError: "io",
 			LatencyTargetNS: 1_500_000, LatencyWindowNS: 3_000_000_000, LatencyPercent: 99.5, RateIOPS: [3]int64{400_000, 200_000, 100},
+			FlowWeight: 3, FlowID: 7,
 			EngineFeatures: []string{"io_uring: DEFER_TASKRUN", "io_uring: files registered", "io_uring: buffers registered"},
 		},
 		Decisions: []report.Decision{
@@ -167,10 +168,22 @@ func oltp() report.Job {
 			{ios: 183_000, blockBytes: 4096, slatNS: 2700, clatNS: 180_000, spread: 0.60, tailNS: 9_300_000, errors: 1, urgent: true},
 			{},
 		}, &report.SyncStats{}))
+		j.Workers[i].DepthSearch = depthSearch(i)
 	}
 	j.Workers[2].Error = ioError()
 	j.Series = series(j.Workers)
 	return sum(j)
+}
+
+// depthSearch is one that settled, was cut short, or went on to the end.
+func depthSearch(worker int) *report.DepthSearch {
+	return &report.DepthSearch{
+		IODepth: 14 + worker, Settled: worker < 3, Continuous: worker == 3, CutShort: worker == 1, Windows: 2,
+		Tried: []report.DepthWindow{
+			{IODepth: 1, LengthNS: 3_000_000_431, IOs: 128_640, IOPS: 42_879.8, WithinPercent: 99.95, MeanNS: 22_310.5, MaxNS: 412_007, Met: true},
+			{IODepth: 14 + worker, LengthNS: 3_000_001_977, IOs: 413_992, IOPS: 137_997.3, WithinPercent: 91.94, MeanNS: 101_226.25, MaxNS: 3_610_223},
+		},
+	}
 }
 
 func discard() report.Job {

@@ -310,6 +310,7 @@ func (p *page) details(r *report.Result, j, before *report.Job) error {
 		}
 		p.entry(dim, name, label, plain, h.text)
 	}
+	p.depthSearches(j, label)
 	p.fairness(j.Fairness, len(j.Workers), label)
 	if j.Error != nil && (r.Error == nil || *j.Error != *r.Error) { // the run's own comes last
 		p.problem(red, "  error", label, j.Error.Code, j.Error.Sentence, j.Error.Hint)
@@ -422,6 +423,47 @@ func (p *page) fairness(f *report.Fairness, workers, label int) {
 		duration(f.WaitPerIONS), duration(float64(f.WaitMaxNS)), duration(float64(f.LongestGapNS))))
 	if f.HonestSentence != "" {
 		p.entry(dim, "", label, dim, f.HonestSentence)
+	}
+}
+
+// depthSearches prints what each worker found that looked for the depth that keeps latency_target.
+func (p *page) depthSearches(j *report.Job, label int) {
+	for i := range j.Workers {
+		s := j.Workers[i].DepthSearch
+		if s == nil {
+			continue
+		}
+		outcome := fmt.Sprintf("was still being looked for at depth %d", s.IODepth)
+		switch {
+		case s.Continuous:
+			outcome = fmt.Sprintf("was sought by adjusting the depth, in the end to %d", s.IODepth)
+		case s.CutShort:
+			outcome = fmt.Sprintf("is kept at depth %d; runtime left no time to try all that are deeper", s.IODepth)
+		case s.Settled && s.IODepth == j.Spec.IODepth:
+			outcome = fmt.Sprintf("is kept at depth %d, the highest that the job allows", s.IODepth)
+		case s.Settled:
+			outcome = fmt.Sprintf("is kept up to depth %d", s.IODepth)
+		case len(s.Tried) > 0 && !s.Tried[len(s.Tried)-1].Met && s.IODepth == 1:
+			outcome = "cannot be kept at depth 1"
+		}
+		if last := len(s.Tried) - 1; s.Settled && last >= 0 && !s.Tried[last].Met && int(s.Windows) == last+1 {
+			outcome += ", but it was not in the measured window"
+		}
+		name := ""
+		if i == 0 {
+			name = "  target"
+		}
+		p.entry(dim, name, label, plain, fmt.Sprintf("worker %d: %s for %s %% of the I/Os %s", j.Workers[i].Index,
+			duration(float64(j.Spec.LatencyTargetNS)), significant(j.Spec.LatencyPercent, 5), outcome))
+		const most = 16
+		tried := []string{}
+		for _, w := range s.Tried[:min(len(s.Tried), most)] {
+			tried = append(tried, fmt.Sprintf("depth %d %s %% at %s IOPS", w.IODepth, significant(w.WithinPercent, 4), count(w.IOPS)))
+		}
+		if more := int(s.Windows) - len(tried); more > 0 {
+			tried = append(tried, fmt.Sprintf("and %d more", more))
+		}
+		p.entry(dim, "", label, dim, "windows: "+strings.Join(tried, ", "))
 	}
 }
 

@@ -52,6 +52,7 @@ func (p *parser) finish(d *draft, at place) {
 	d.settleFiles()
 	d.settleTime(bad)
 	d.settleRates(bad)
+	d.settleLatencyTarget(bad)
 	d.settleZones(bad)
 	if p.settings.ReadOnly && d.RW.Destructive() {
 		bad("READ_ONLY", "leave out --readonly", "rw=%s changes what is stored, and --readonly was given", d.RW)
@@ -168,6 +169,17 @@ func (d *draft) settleRates(bad reporter) {
 			bad("BAD_JOB", "lower the minimum", "the minimum rate for %ss is above the rate", dir)
 			return
 		}
+	}
+}
+
+func (d *draft) settleLatencyTarget(bad reporter) {
+	t := &d.LatencyTarget
+	switch {
+	case t.Limit == 0:
+	case t.Window == 0:
+		bad("BAD_JOB", "add latency_window=, long enough for some hundred I/Os", "latency_target needs a latency_window")
+	case d.Runtime > 0 && d.Runtime < 2*t.Window && !t.Run:
+		bad("BAD_JOB", "raise runtime, or lower latency_window", "runtime=%v has no room for two windows of %v, the least that a search takes", d.Runtime, t.Window)
 	}
 }
 
