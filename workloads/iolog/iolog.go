@@ -15,9 +15,12 @@
 // input, the memory needed is bounded.
 package iolog
 
+import "github.com/blkmeter/blkmeter/internal/fault"
+
 // Op is what an entry does. The values equal those of engine.Op and pattern.IO.
 type Op uint8
 
+// The kinds of entries.
 const (
 	Read Op = iota
 	Write
@@ -131,12 +134,12 @@ func (l *Log) Fit(file int, size, align int64) error {
 				continue
 			}
 			if e.Offset+int64(e.Length) > size {
-				return l.fault(e.Line, "IOLOG_BEYOND_TARGET", "use --replay_scale=N to divide the offsets, or a larger target",
-					"a %s of %d bytes at offset %d ends beyond %s, which has %d bytes", e.Op, e.Length, e.Offset, f.Path, size)
+				return fault.Usage("IOLOG_BEYOND_TARGET", "use --replay_scale=N to divide the offsets, or a larger target",
+					"%s:%d: a %s of %d bytes at offset %d ends beyond %s, which has %d bytes", l.Name, e.Line, e.Op, e.Length, e.Offset, f.Path, size)
 			}
 			if e.Offset%align != 0 || int64(e.Length)%align != 0 {
-				return l.fault(e.Line, "IOLOG_ALIGNMENT", "use --replay_align=BYTES to round offsets down, or --direct=0 to go through the page cache",
-					"a %s of %d bytes at offset %d is no multiple of the %d bytes that direct I/O on %s needs", e.Op, e.Length, e.Offset, align, f.Path)
+				return fault.Usage("IOLOG_ALIGNMENT", "use --replay_align=BYTES to round offsets down, or --direct=0 to go through the page cache",
+					"%s:%d: a %s of %d bytes at offset %d is no multiple of the %d bytes that direct I/O on %s needs", l.Name, e.Line, e.Op, e.Length, e.Offset, align, f.Path)
 			}
 		}
 		i += len(chunk)

@@ -373,11 +373,7 @@ func (r *reader) number(what string, text []byte, most int64) (int64, error) {
 
 // bad is an error in the current line.
 func (r *reader) bad(hint, format string, args ...any) error {
-	return r.log.fault(r.line, "IOLOG_SYNTAX", hint, format, args...)
-}
-
-func (l *Log) fault(line uint32, code, hint, format string, args ...any) error {
-	return fault.Usage(code, hint, "%s:%d: %s", l.Name, line, fmt.Sprintf(format, args...))
+	return fault.Usage("IOLOG_SYNTAX", hint, "%s:%d: %s", r.log.Name, r.line, fmt.Sprintf(format, args...))
 }
 
 // quote makes a part of the input fit for a message.

@@ -3,6 +3,7 @@ package iolog
 import (
 	"bufio"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,14 +32,20 @@ type Writer struct {
 func NewWriter(out io.Writer, paths []string) *Writer {
 	w := &Writer{out: bufio.NewWriterSize(out, 1<<18), paths: paths}
 	w.lines = append(w.lines, "fio version 3 iolog\n"...)
-	for _, action := range [...]string{"add", "open"} {
-		for i := range paths {
-			w.start(0, i, action)
+	w.files(0, "add")
+	w.files(0, "open")
+	w.put()
+	return w
+}
+
+// files appends an action on each file: a path that is there twice is one file.
+func (w *Writer) files(timeNS int64, action string) {
+	for i, path := range w.paths {
+		if slices.Index(w.paths, path) == i {
+			w.start(timeNS, i, action)
 			w.lines = append(w.lines, '\n')
 		}
 	}
-	w.put()
-	return w
 }
 
 // Write appends entries. Time does not go back in a log: an entry that is intended for an earlier time than
@@ -58,10 +65,7 @@ func (w *Writer) Write(entries []Entry) {
 
 // Close ends the log as of a time, and returns the first failure.
 func (w *Writer) Close(timeNS int64) error {
-	for i := range w.paths {
-		w.start(timeNS, i, "close")
-		w.lines = append(w.lines, '\n')
-	}
+	w.files(timeNS, "close")
 	w.put()
 	if w.err == nil {
 		w.err = w.out.Flush()
