@@ -19,7 +19,8 @@ func TestReplayOptions(t *testing.T) {
 		{`--read_iolog=a.log:b\:c.log`, workloads.Replay{Logs: []string{"a.log", "b:c.log"}, Scale: 1, TimePercent: 100}, "", ""},
 		{
 			"--read_iolog=a --replay_no_stall=1 --replay_redirect=/dev/x --replay_scale=2 --replay_align=4k --replay_time_scale=50 --replay_skip=trim,sync --write_iolog=b",
-			workloads.Replay{Logs: []string{"a"}, NoStall: true, Redirect: "/dev/x", Scale: 2, AlignBytes: 4096, TimePercent: 50, Skip: []string{"trim", "sync"}}, "b", "",
+			workloads.Replay{Logs: []string{"a"}, NoStall: true, Redirect: "/dev/x", Scale: 2, AlignBytes: 4096, TimePercent: 50, Skip: []string{"trim", "sync"}},
+			"b", "",
 		},
 		{"--read_iolog=a --rw=randrw --bs=8k --fsync=4", workloads.Replay{Logs: []string{"a"}, Scale: 1, TimePercent: 100}, "", "REPLAY_OVERRIDES"},
 		{"--read_iolog=a --read_iolog_chunked=1", workloads.Replay{Logs: []string{"a"}, Scale: 1, TimePercent: 100}, "", "OPTION_IGNORED"},
