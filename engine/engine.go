@@ -42,7 +42,7 @@ var opNames = [...]string{OpRead: "read", OpWrite: "write", OpTrim: "trim", OpSy
 // arrays indexed by its Slot, allocated before the run.
 type Request struct {
 	Offset int64  // byte offset in the target; a multiple of its offset alignment for direct I/O
-	Length uint32 // bytes; at most the queue's BlockBytes
+	Length uint32 // bytes; at most the queue's BlockBytes, of a trim at most 1 GiB
 	Slot   uint32 // 0..depth-1: names the I/O and its buffer; free again once its Completion was reaped
 	Skip   uint32 // bytes of the slot's buffer already done: non-zero only when the rest of a short I/O is resubmitted
 	File   uint16 // index of the target among the queue's targets
@@ -99,7 +99,7 @@ type Counters struct {
 // Config is what every queue is built from.
 type Config struct {
 	Depth      int    // slots: the most requests in flight; 1..32768
-	BlockBytes int    // the largest request; slot s owns Buffers[s*BlockBytes : (s+1)*BlockBytes]
+	BlockBytes int    // the largest request that carries data; slot s owns Buffers[s*BlockBytes : (s+1)*BlockBytes]
 	Buffers    []byte // Depth*BlockBytes bytes, page-aligned, off the Go heap, never moved or freed while the queue lives
 	HiPri      bool   // poll for completions instead of waiting for interrupts (IOPOLL)
 	FixedBufs  Want   // register Buffers with the kernel

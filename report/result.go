@@ -198,9 +198,18 @@ type Job struct {
 	Decisions   []Decision         `json:"decisions"`
 	Fairness    *Fairness          `json:"fairness"`    // with a shared queue; null otherwise
 	SteadyState *SteadyState       `json:"steadystate"` // null when the job does not look for one
+	Replay      *Replay            `json:"replay"`      // null when a pattern said what to do
 	Stats
 	Workers []Worker   `json:"workers"`
 	Series  []Interval `json:"series"`
+}
+
+// Replay is the logs of single I/Os that a job replayed (read_iolog).
+type Replay struct {
+	Logs       []string `json:"logs"`        // of the workers, in order
+	IOs        int64    `json:"ios"`         // in the logs of all workers, syncs included, once through
+	DurationNS int64    `json:"duration_ns"` // from the beginning of the longest log to its last I/O, after replay_time_scale
+	Timed      bool     `json:"timed"`       // at the recorded times; otherwise as fast as the depth allowed
 }
 
 // Decision is something blkmeter chose for the user, and why.

@@ -52,11 +52,30 @@ func ParseRW(s string) (RW, bool) {
 	return 0, false
 }
 
+// rwReplay marks a kind that a log decides; the bits below it are the directions.
+const rwReplay RW = 1 << 7
+
+// RWReplay returns the kind of a job that replays a log, which may have any of the three directions.
+func RWReplay(does [Directions]bool) RW {
+	r := rwReplay
+	for d, is := range does {
+		if is {
+			r |= 1 << d
+		}
+	}
+	return r
+}
+
 // RWNames lists fio's words for rw, in fio's order, synonyms included.
 func RWNames() []string { return append([]string{"readwrite"}, rwNames[:]...) }
 
-// String returns fio's word.
-func (r RW) String() string { return rwNames[r] }
+// String returns fio's word; "replay" where a log decides.
+func (r RW) String() string {
+	if r&rwReplay != 0 {
+		return "replay"
+	}
+	return rwNames[r]
+}
 
 // Random says whether offsets are drawn at random.
 func (r RW) Random() bool {
@@ -69,6 +88,9 @@ func (r RW) Random() bool {
 
 // Does says whether jobs of this kind issue I/O in direction d.
 func (r RW) Does(d Direction) bool {
+	if r&rwReplay != 0 {
+		return r>>d&1 == 1
+	}
 	switch r {
 	case RWRead, RWRandRead:
 		return d == Read
@@ -257,6 +279,8 @@ type Job struct {
 	// Files, checks, reports, and the rest of fio's language; see spec.go.
 	Layout       Layout
 	Verify       Verify
+	Replay       Replay
+	RecordTo     string // write_iolog: the log of the job's I/Os; empty: none
 	Logs         Logs
 	Stats        Stats
 	Zones        Zones
@@ -326,6 +350,7 @@ func DefaultJob() Job {
 		ExitWhat:      "group", ContinueOnError: "none", AllowFileCreate: true,
 		Layout: Layout{CreateFsync: true, Fallocate: "native", Invalidate: true, FadviseHint: "1", LockFile: "none"},
 		Verify: Verify{Do: true, HeaderSeed: true, WriteSequence: true, TrimVerifyZero: true},
+		Replay: Replay{Scale: 1, TimePercent: 100},
 		Logs:   Logs{Window: "avg", PerJob: true},
 		Stats: Stats{
 			ClatPercentiles: true, Percentiles: DefaultPercentiles(), DiskUtil: true,

@@ -59,29 +59,31 @@ type Forecast struct {
 
 // JobForecast is the part of one job.
 type JobForecast struct {
-	Name         string   `json:"name"`
-	Stage        int      `json:"stage"` // jobs of a stage run together; from 0
-	RW           string   `json:"rw"`
-	BlockBytes   [2]int64 `json:"block_bytes"` // smallest and largest
-	Engine       string   `json:"engine"`
-	IODepth      int      `json:"iodepth"`
-	Direct       bool     `json:"direct"`
-	Clones       int      `json:"clones"`
-	CPUs         []int    `json:"cpus,omitzero"` // allowed; absent: placement decides
-	Placement    string   `json:"placement,omitzero"`
-	Regions      []Extent `json:"regions"`
-	ReadBytes    int64    `json:"read_bytes"` // -1: until the time is up
-	WriteBytes   int64    `json:"write_bytes"`
-	TrimBytes    int64    `json:"trim_bytes"`
-	MemoryBytes  int64    `json:"memory_bytes"`
-	RampNS       int64    `json:"ramp_ns"`
-	RuntimeNS    int64    `json:"runtime_ns"` // 0: until its work is done
-	TimeBased    bool     `json:"time_based"`
-	Prerun       string   `json:"exec_prerun,omitzero"` // shell commands that it runs
-	Postrun      string   `json:"exec_postrun,omitzero"`
-	IOScheduler  string   `json:"ioscheduler,omitzero"` // of the devices meanwhile
-	Control      []string `json:"control,omitzero"`     // what governs the load beside iodepth and rates, in words
-	Uncertainty  string   `json:"uncertainty,omitzero"` // why amounts or regions are not known
+	Name         string     `json:"name"`
+	Stage        int        `json:"stage"` // jobs of a stage run together; from 0
+	RW           string     `json:"rw"`
+	BlockBytes   [2]int64   `json:"block_bytes"` // smallest and largest
+	Engine       string     `json:"engine"`
+	IODepth      int        `json:"iodepth"`
+	Direct       bool       `json:"direct"`
+	Clones       int        `json:"clones"`
+	CPUs         []int      `json:"cpus,omitzero"` // allowed; absent: placement decides
+	Placement    string     `json:"placement,omitzero"`
+	Regions      []Extent   `json:"regions"`
+	ReadBytes    int64      `json:"read_bytes"` // -1: until the time is up
+	WriteBytes   int64      `json:"write_bytes"`
+	TrimBytes    int64      `json:"trim_bytes"`
+	MemoryBytes  int64      `json:"memory_bytes"`
+	RampNS       int64      `json:"ramp_ns"`
+	RuntimeNS    int64      `json:"runtime_ns"` // 0: until its work is done
+	TimeBased    bool       `json:"time_based"`
+	Prerun       string     `json:"exec_prerun,omitzero"` // shell commands that it runs
+	Postrun      string     `json:"exec_postrun,omitzero"`
+	IOScheduler  string     `json:"ioscheduler,omitzero"` // of the devices meanwhile
+	Control      []string   `json:"control,omitzero"`     // what governs the load beside iodepth and rates, in words
+	Uncertainty  string     `json:"uncertainty,omitzero"` // why amounts or regions are not known
+	Replay       []Replayed `json:"replay,omitzero"`      // of each clone, when the job replays logs
+	replayNS     int64      // how long the longest log takes at the recorded times; 0 otherwise
 	regionsKnown bool
 }
 
@@ -106,17 +108,18 @@ type Overlap struct {
 // Forecast works out what the plan would do. sizeOf returns the size of a target in bytes, or 0 when it is
 // not known, as for a file that does not exist yet. An error is one of [Region].
 func (p *Plan) Forecast(sizeOf func(path string) int64) (*Forecast, error) {
-	f := &Forecast{Jobs: []JobForecast{}, Overlaps: []Overlap{}, AmountBounded: true, DurationKnown: true}
+	f := &Forecast{Jobs: []JobForecast{}, Overlaps: []Overlap{}, AmountBounded: true, DurationKnown: true, Warnings: slices.Clone(p.Warnings)}
 	stage := 0
 	for i := range p.Jobs {
 		j := &p.Jobs[i]
 		if j.Stonewall && i > 0 {
 			stage++
 		}
-		jf, err := j.forecast(stage, sizeOf)
+		jf, warnings, err := j.forecastAny(stage, sizeOf)
 		if err != nil {
 			return nil, err
 		}
+		f.Warnings = append(f.Warnings, warnings...)
 		f.Jobs = append(f.Jobs, jf)
 		f.Workers += jf.Clones
 		for _, part := range []struct{ amount, sum *int64 }{{&jf.WriteBytes, &f.WriteBytes}, {&jf.TrimBytes, &f.TrimBytes}} {
@@ -130,7 +133,6 @@ func (p *Plan) Forecast(sizeOf func(path string) int64) (*Forecast, error) {
 	for s := range stage + 1 {
 		f.addStage(slices.DeleteFunc(slices.Clone(f.Jobs), func(jf JobForecast) bool { return jf.Stage != s }))
 	}
-	f.Warnings = p.Warnings
 	return f, nil
 }
 
@@ -141,10 +143,9 @@ func (f *Forecast) addStage(jobs []JobForecast) {
 	extents := make(map[string][]claim)
 	for i := range jobs {
 		jf := &jobs[i]
-		longest = max(longest, jf.RampNS+jf.RuntimeNS)
-		if !jf.TimeBased {
-			f.DurationKnown = false
-		}
+		length, known := jf.length()
+		longest = max(longest, jf.RampNS+length)
+		f.DurationKnown = f.DurationKnown && known
 		memory += jf.MemoryBytes
 		workers += jf.Clones
 		for _, e := range jf.Regions {
@@ -166,7 +167,17 @@ func (f *Forecast) addStage(jobs []JobForecast) {
 	}
 }
 
-func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error) {
+// forecastAny works out one job's part.
+func (j *Job) forecastAny(stage int, sizeOf func(string) int64) (JobForecast, []Warning, error) {
+	if j.Replays() {
+		return j.forecastReplay(stage, sizeOf)
+	}
+	jf, err := j.forecast(stage, sizeOf)
+	return jf, nil, err
+}
+
+// outline is what a forecast says whatever the job does.
+func (j *Job) outline(stage int) JobForecast {
 	jf := JobForecast{
 		Name: j.Name, Stage: stage, RW: j.RW.String(), BlockBytes: [2]int64{j.MinBlock(), j.MaxBlock()}, Engine: j.Engine,
 		IODepth: j.IODepth, Direct: j.Direct, Clones: max(j.NumJobs, 1), CPUs: j.CPUsAllowed, Regions: []Extent{},
@@ -176,7 +187,7 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 	if jf.CPUs == nil {
 		jf.Placement = j.Placement
 	}
-	jf.MemoryBytes = int64(jf.Clones) * int64(j.IODepth) * jf.BlockBytes[1]
+	jf.MemoryBytes = int64(jf.Clones) * int64(j.IODepth) * j.BufferBytes()
 	if t := j.LatencyTarget; t.Limit > 0 {
 		how := fmt.Sprintf("searches the highest depth at which %g %% of the I/Os take at most %v, in windows of %v", t.Percentile, t.Limit, t.Window)
 		if t.Run {
@@ -187,6 +198,11 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 	if j.Flow.Weight > 0 {
 		jf.Control = append(jf.Control, fmt.Sprintf("each clone has weight %d in flow %d", j.Flow.Weight, j.Flow.ID))
 	}
+	return jf
+}
+
+func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error) {
+	jf := j.outline(stage)
 	if j.Verify.Only {
 		jf.RW = Read.String() // of what an earlier run wrote
 	}

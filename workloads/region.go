@@ -125,6 +125,15 @@ func (j *Job) MaxBlock() int64 {
 	return largest
 }
 
+// BufferBytes is how large the buffer of each I/O has to be. It is MaxBlock, except that trims of a log, which
+// may discard a whole device at once, need none.
+func (j *Job) BufferBytes() int64 {
+	if !j.Replays() {
+		return j.MaxBlock()
+	}
+	return max(int64(j.BS[Read].Max), int64(j.BS[Write].Max), 1)
+}
+
 // TransferBytes is how much a job transfers per loop over a region of regionBytes: io_size when given,
 // else the region once.
 func (j *Job) TransferBytes(regionBytes int64) int64 {

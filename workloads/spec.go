@@ -38,6 +38,17 @@ type Verify struct {
 	TrimVerifyZero bool   // trimmed blocks must read as zeros
 }
 
+// Replay says that the job's I/Os come from logs of single I/Os instead of a pattern.
+type Replay struct {
+	Logs        []string // names, given to the clones in turn; empty: nothing is replayed
+	NoStall     bool     // as fast as the depth allows instead of at the recorded times
+	Redirect    string   // the target of all I/Os; empty: those that the log names
+	Scale       int64    // offsets are divided by it
+	AlignBytes  int64    // and rounded down to a multiple of it; a power of two, or 0
+	TimePercent int64    // of the recorded speed
+	Skip        []string // kinds left out: read, write, trim, sync
+}
+
 // Logs says which per-interval or per-I/O logs are written. A log is wanted when its prefix is set or its
 // Want is true; fio names it after the job when the prefix is empty.
 type Logs struct {

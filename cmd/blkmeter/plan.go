@@ -152,6 +152,13 @@ func writeJob(b *strings.Builder, j *workloads.JobForecast) {
 		cpus = "on CPUs " + strings.Trim(fmt.Sprint(j.CPUs), "[]")
 	}
 	fmt.Fprintf(b, "  workers: %d, %s; I/O buffers: %s\n", j.Clones, cpus, units.Bytes(j.MemoryBytes))
+	for _, r := range j.Replay {
+		when := "as fast as the depth allows"
+		if r.DurationNS > 0 {
+			when = "over " + time.Duration(r.DurationNS).String()
+		}
+		fmt.Fprintf(b, "  clone %d replays %s: %d reads, %d writes, %d trims and %d syncs, %s\n", r.Clone, r.Log, r.Reads, r.Writes, r.Trims, r.Syncs, when)
+	}
 	switch length := time.Duration(j.RuntimeNS); {
 	case j.TimeBased:
 		fmt.Fprintf(b, "  time: %s after %s of ramp and delay\n", length, time.Duration(j.RampNS))

@@ -62,6 +62,7 @@ var floors = map[string]int{
 // neighbours lists the imports between packages of one floor that are wanted, each with its reason. That a
 // package imports the one above it in the tree, its room's contract, needs no line.
 var neighbours = map[string]map[string]string{
+	"workloads":         {"workloads/iolog": "a job that replays a log has the kind and sizes of its I/Os"},
 	"report":            {"workloads": "a Result tells the resolved jobs and their warnings in the plan's words"},
 	"report/fio":        {"workloads": "fio's formats echo job options"},
 	"report/fiolog":     {"workloads": "what is logged is an option of the job", "report/fio": "histogram logs have fio's bins"},

@@ -125,8 +125,12 @@ func (w *worker) submit(n int) error {
 		issue = w.clock.Now()
 	}
 	if taken > 0 {
-		for i := range w.reqs[:taken] {
-			s := &w.slots[w.reqs[i].Slot]
+		reqs := w.reqs[:taken]
+		if w.recording != nil {
+			w.recordIssued(reqs, start)
+		}
+		for i := range reqs {
+			s := &w.slots[reqs[i].Slot]
 			s.start, s.issue = start, issue
 		}
 		inFlight := len(w.slots) - len(w.free) - (n - taken)

@@ -23,6 +23,7 @@ import (
 	"github.com/blkmeter/blkmeter/report/fiolog"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/content"
+	"github.com/blkmeter/blkmeter/workloads/iolog"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
 )
 
@@ -56,6 +57,7 @@ type jobRun struct {
 	prepared  bool          // it has run
 	running   int           // workers that have not ended
 	logs      *fiolog.Set   // nil without
+	replays   []*iolog.Log  // of each clone; nil when a pattern says what is done
 }
 
 func (j *jobRun) decide(what, chosen, why string) {
@@ -64,6 +66,9 @@ func (j *jobRun) decide(what, chosen, why string) {
 
 // issues says whether the job's pattern yields operations of kind op.
 func (j *jobRun) issues(op engine.Op) bool {
+	if j.replayed(op) {
+		return true
+	}
 	switch op {
 	case engine.OpSync:
 		return j.spec.FsyncEvery > 0 || j.syncsAtEnd()
@@ -119,6 +124,9 @@ func arrange(jobs []workloads.Job) []*jobRun {
 
 // open opens the job's targets, in every clone's order, and says what each clone works on.
 func (c *conductor) open(ctx context.Context, j *jobRun) error {
+	if err := c.readIOLogs(j); err != nil {
+		return err
+	}
 	for clone := range j.spec.NumJobs {
 		w := &worker{clock: c.clock, job: j, index: clone, stop: j.stop}
 		targets, err := c.openClone(ctx, j, clone)
@@ -145,6 +153,9 @@ func (c *conductor) open(ctx context.Context, j *jobRun) error {
 // openClone opens the files of one clone.
 func (c *conductor) openClone(ctx context.Context, j *jobRun, clone int) ([]*target.Target, error) {
 	s := j.spec
+	if j.replays != nil {
+		return c.openReplayed(ctx, j, j.replays[clone])
+	}
 	if s.Engine == catalog.Null {
 		if s.Size.Bytes <= 0 {
 			return nil, fault.Usage("NO_SIZE", "give --size", "job %s: the null engine needs a size", s.Name)
@@ -315,7 +326,7 @@ func checkVariant(s *workloads.Job, engineName string) error {
 	return nil
 }
 
-// assign gives a worker its region, pattern, batches and buffers.
+// assign gives a worker its regions, its source of I/Os, batches and buffers.
 func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int) error {
 	s := j.spec
 	j.depth = s.IODepth
@@ -333,6 +344,19 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 			j.decide("iodepth", "1", "a block is written only after its trim has completed")
 		}
 	}
+	source := c.generate
+	if j.replays != nil {
+		source = c.replay
+	}
+	if err := source(ctx, j, w, clone); err != nil {
+		return err
+	}
+	return c.equip(j, w, clone)
+}
+
+// generate gives a worker its region of each target, and the pattern that works on it.
+func (c *conductor) generate(ctx context.Context, j *jobRun, w *worker, clone int) error {
+	s := j.spec
 	var files []pattern.File
 	var err error
 	for i, t := range w.targets {
@@ -373,6 +397,12 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 			j.decide("open files", fmt.Sprintf("%d of %d", w.rotation.limit, len(w.targets)), "openfiles or create_on_open: files are opened and closed in the middle of the run")
 		}
 	}
+	return nil
+}
+
+// equip gives a worker its arrivals, data, batches and buffers.
+func (c *conductor) equip(j *jobRun, w *worker, clone int) error {
+	s := j.spec
 	if err := c.pace(j, w, clone); err != nil {
 		return err
 	}
@@ -396,7 +426,7 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 	w.reapMax = reapMax
 	j.seekDepth(w)
 	w.config = engine.Config{
-		Depth: j.depth, BlockBytes: int(s.MaxBlock()), HiPri: s.HiPri,
+		Depth: j.depth, BlockBytes: int(s.BufferBytes()), HiPri: s.HiPri,
 		FixedBufs: want(s, "fixedbufs", s.FixedBufs), FixedFiles: want(s, "registerfiles", s.RegisterFiles),
 		SQPoll: s.SQThreadPoll, SQPollCPU: s.SQThreadPollCPU, ForceAsync: s.ForceAsync, NoWait: s.NoWait,
 		Uncached: s.Uncached, Atomic: s.Atomic, SyncRange: syncRangeFlags(s.SyncRange),
@@ -405,11 +435,9 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 	if w.rotation != nil {
 		w.config.FixedFiles = engine.Never
 	}
+	var err error
 	j.memory, err = c.memoryOf(s)
-	if err != nil {
-		return err
-	}
-	return nil
+	return err
 }
 
 // fill gives a worker that writes the maker of its data.
@@ -425,7 +453,7 @@ func (c *conductor) fill(j *jobRun, w *worker) error {
 			return fmt.Errorf("job %s: buffer_pattern: %w", s.Name, err)
 		}
 	}
-	filler, err := content.NewFiller(&s.Buffers, p, int(s.MaxBlock()), s.RW.Does(workloads.Read), j.seed+uint64(w.index))
+	filler, err := content.NewFiller(&s.Buffers, p, int(s.BufferBytes()), s.RW.Does(workloads.Read), j.seed+uint64(w.index))
 	if err != nil {
 		return err
 	}

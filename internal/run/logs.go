@@ -45,6 +45,9 @@ func (s *stageRun) logWriters() (n int) {
 		if w.logging != nil {
 			n++
 		}
+		if w.recording != nil {
+			n++
+		}
 	}
 	return n
 }

@@ -13,7 +13,7 @@ import (
 // pacing is what a paced worker has beside the others. Arrivals are open loop: an I/O that the device or the
 // program holds up keeps its intended time, and its response time counts from there.
 type pacing struct {
-	pacer    *pace.Pacer   // nil without a rate
+	pacer    arrivals      // nil without a rate and a log
 	thinker  *pace.Thinker // nil without thinktime
 	floor    *pace.Floor   // nil without a least rate
 	flow     *flowing      // nil without a share of what several jobs do
@@ -23,6 +23,15 @@ type pacing struct {
 	bytes    [workloads.Directions]uint64
 	ios      [workloads.Directions]uint64
 	wakeUp   wakeUp
+}
+
+// arrivals say when I/Os are due: those of a rate ([pace.Pacer] has the contract) or of a log.
+type arrivals interface {
+	Start(now int64)
+	Due(now int64, intended []int64, ops []uint8) int
+	Next() int64
+	Issued(op uint8, length uint32)
+	Delay(ns int64)
 }
 
 const (
@@ -57,6 +66,11 @@ func (c *conductor) pace(j *jobRun, w *worker, clone int) error {
 		p.pacer = pacer
 		j.paced = true
 	}
+	timed := j.replays != nil && !j.spec.Replay.NoStall
+	if timed {
+		p.pacer = &timetable{cursor: j.cursor(clone)}
+		j.paced = true
+	}
 	thinker, thinks := pace.NewThinker(j.spec.Thinktime)
 	if thinks {
 		p.thinker = thinker
@@ -66,7 +80,7 @@ func (c *conductor) pace(j *jobRun, w *worker, clone int) error {
 		p.floor = floor
 	}
 	p.flow = c.flow(j)
-	if !paced && !thinks && !checked && p.flow == nil {
+	if !paced && !timed && !thinks && !checked && p.flow == nil {
 		return nil
 	}
 	p.intended = make([]int64, j.depth)
@@ -127,6 +141,9 @@ func (w *worker) due(want int) int {
 		for i, op := range p.ops[:n] {
 			w.ios[i].Op = op
 		}
+	}
+	if n == 0 && p.pacer.Next() == pace.Never {
+		w.spent = true
 	}
 	w.win.arrivals += uint64(n)
 	for _, at := range p.intended[:n] {

@@ -158,6 +158,7 @@ func (c *conductor) reportJob(j *jobRun, startedAt int64) {
 	if j.steady != nil {
 		out.SteadyState = j.steady.report()
 	}
+	out.Replay = j.reportReplay()
 	c.result.Jobs = append(c.result.Jobs, out)
 	if out.Error != nil && c.result.Error == nil {
 		c.result.Error = out.Error

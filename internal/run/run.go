@@ -149,6 +149,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	if err := c.openLogs(); err != nil {
 		return nil, err
 	}
+	if err := c.openRecordings(); err != nil {
+		return nil, err
+	}
 	c.describe()
 	if o.NoIdle {
 		awake, err := watch.KeepAwake(o.Root)
@@ -166,6 +169,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	c.finish(ctx, c.started)
 	for _, j := range c.jobs {
 		c.fail(c.closeLogs(j))
+		c.fail(c.closeRecordings(j))
 	}
 	if o.Explain {
 		c.explain(ctx)

@@ -24,28 +24,29 @@ import (
 // while it runs except the mailbox of its windows and the stop flag.
 type worker struct {
 	// The hot loop's own state.
-	clock   *clock.Clock
-	queue   engine.Queue
-	source  pattern.Source
-	slots   []slot              // by slot: the I/O in flight
-	free    []uint32            // slots without one; the last is used next, since its buffer is warm
-	ios     []pattern.IO        // what the pattern yields for one batch
-	reqs    []engine.Request    // what one batch submits; the first held of them were refused before
-	done    []engine.Completion // what one reap finds
-	win     *window             // where this window's figures go
-	batch   batching
-	held    int   // requests at the front of reqs that a full queue did not take
-	flipAt  int64 // when the window ends
-	endAt   int64 // when no more I/O is started
-	sync    bool  // the engine does its I/O inside Submit
-	spent   bool  // the pattern is at its end, or an error ended the job's work
-	stop    *atomic.Bool
-	filler  *content.Filler // makes the data of writes; nil when nothing is written or it goes nowhere
-	verify  *verifying      // checks what is read; nil when nothing is checked
-	pacing  *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
-	logging *logging        // fio's logs; nil without
-	prios   *prioritizing   // which I/Os have a priority of their own; nil when all have the thread's
-	search  *depthSearch    // of the depth that keeps latency_target; nil without
+	clock     *clock.Clock
+	queue     engine.Queue
+	source    pattern.Source
+	slots     []slot              // by slot: the I/O in flight
+	free      []uint32            // slots without one; the last is used next, since its buffer is warm
+	ios       []pattern.IO        // what the pattern yields for one batch
+	reqs      []engine.Request    // what one batch submits; the first held of them were refused before
+	done      []engine.Completion // what one reap finds
+	win       *window             // where this window's figures go
+	batch     batching
+	held      int   // requests at the front of reqs that a full queue did not take
+	flipAt    int64 // when the window ends
+	endAt     int64 // when no more I/O is started
+	sync      bool  // the engine does its I/O inside Submit
+	spent     bool  // the pattern is at its end, or an error ended the job's work
+	stop      *atomic.Bool
+	filler    *content.Filler // makes the data of writes; nil when nothing is written or it goes nowhere
+	verify    *verifying      // checks what is read; nil when nothing is checked
+	pacing    *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
+	logging   *logging        // fio's logs; nil without
+	prios     *prioritizing   // which I/Os have a priority of their own; nil when all have the thread's
+	search    *depthSearch    // of the depth that keeps latency_target; nil without
+	recording *recording      // the log of single I/Os; nil without
 
 	// What the loop touches once per window or never.
 	box      mailbox
@@ -331,6 +332,9 @@ func (w *worker) measure(t0 int64) {
 	}
 	if w.logging != nil {
 		w.beginLogs()
+	}
+	if w.recording != nil {
+		w.recording.from = t0
 	}
 	w.win.start = t0
 	w.timing.measured = t0

@@ -153,6 +153,7 @@ func oltp() report.Job {
 			{What: "engine", Chosen: "io_uring", Why: "the kernel has it and the device takes NOWAIT"},
 			{What: "placement", Chosen: "CPUs 0, 1, 8 and 9", Why: "two hardware queues on the drive's NUMA node, two CPUs each"},
 		},
+		Replay: &report.Replay{Logs: []string{"oltp-a.log", "oltp-b.log", "oltp-a.log", "oltp-b.log"}, IOs: 814_001, DurationNS: 21_750_000_456, Timed: true},
 		SteadyState: &report.SteadyState{
 			Metric: "iops_slope", Limit: 0.3, LimitIsPercent: true, DurationNS: 2e9, RampNS: 1e9, IntervalNS: 1e9,
 			Attained: true, AttainedNS: 3e9, Criterion: 0.12, Mean: 243_900, Samples: []float64{243_600, 244_200},

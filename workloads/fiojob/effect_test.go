@@ -24,7 +24,7 @@ func TestNoOptionIsWithoutEffect(t *testing.T) {
 		if o.Effect != Works || o.Switch || slices.Contains(exempt, o.Name) {
 			continue
 		}
-		values := []string{"0", "1", "2", "7", "9", "50", "101", "1000", "1k-4k", "4k/50", "x", "0xab", "EIO", "iops:5%", "zipf:1.3", "0-1", "bind:0", "write:8"}
+		values := []string{"0", "1", "2", "7", "9", "50", "101", "1000", "1k-4k", "4k/50", "x", "0xab", "EIO", "iops:5%", "zipf:1.3", "0-1", "bind:0", "write:8", "trim"}
 		for _, w := range o.Kind.Words() {
 			values = append(values, w.Name, w.Name+":1k")
 		}

@@ -150,7 +150,7 @@ func TestErrorsHavePositions(t *testing.T) {
 		{"[a]\nsize=1m\nnumjobs=4097", "TOO_MANY_JOBS", "4096"},
 		{"[a]\nsize=1m\nhttp_host=x", "OPTION_UNSUPPORTED", "x:3: http_host=x is not supported: it belongs to the engine http"},
 		{"[global]\nuid=0\n[a]\nsize=1m\n[b]\nsize=1m", "OPTION_UNSUPPORTED", "x:2: uid=0"},
-		{"[a]\nsize=1m\nread_iolog=x", "OPTION_UNSUPPORTED", "read_iolog"},
+		{"[a]\nsize=1m\nmerge_blktrace_file=x", "OPTION_UNSUPPORTED", "merge_blktrace_file"},
 	}
 	for _, tt := range tests {
 		fails(t, options(files{"x": tt.text}), tt.code, tt.words, "x")

@@ -54,6 +54,7 @@ func (p *parser) finish(d *draft, at place) {
 	d.settleRates(bad)
 	d.settleLatencyTarget(bad)
 	d.settleZones(bad)
+	p.settleReplay(d, where, bad)
 	if p.settings.ReadOnly && d.RW.Destructive() {
 		bad("READ_ONLY", "leave out --readonly", "rw=%s changes what is stored, and --readonly was given", d.RW)
 	}

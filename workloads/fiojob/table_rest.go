@@ -161,49 +161,46 @@ func zoneOptions() []Option {
 func replayOptions() []Option {
 	return []Option{
 		{
-			Name: "read_iolog", Kind: text{form: "FILE"}, Group: GroupReplay,
-			Help:   "replay the I/O of a log (version 2 or 3)",
-			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
+			Name: "read_iolog", Kind: text{form: "FILE[:FILE...]", set: func(d *draft, v string) error { d.Replay.Logs = splitNames(v); return nil }},
+			Group: GroupReplay, Help: "replay the I/O of a log (version 2 or 3); clones take several logs in turn",
+			Differs: "I/Os keep their times when the device is late, and response says by how much; trims and replay_skip work; loops and time_based repeat the log; " +
+				"files are opened before the run; a wrong line, and an I/O beyond the target's end, is an error before the first I/O",
 		},
 		{
-			Name: "write_iolog", Kind: text{form: "FILE"}, Group: GroupReplay,
-			Help:   "record the job's I/O in a log",
-			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
+			Name: "write_iolog", Kind: text{form: "FILE", set: func(d *draft, v string) error { d.RecordTo = v; return nil }},
+			Group: GroupReplay, Help: "record the job's I/O in a log (version 3), with the times that they were meant for",
+			Differs: "a log that exists is replaced; several workers write FILE.1, FILE.2 and so on instead of mixing their lines; a replay can be recorded, too",
 		},
 		{
 			Name: "read_iolog_chunked", Kind: boolean{}, Group: GroupReplay, Default: "0",
 			Help:   "read the log while replaying it",
-			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
+			Effect: Ignored, Why: "a log is read line by line before the run in any case, and 32 bytes are kept of each I/O",
 		},
 		{
-			Name: "replay_no_stall", Kind: boolean{}, Group: GroupReplay, Default: "0",
-			Help:   "replay as fast as possible instead of at the recorded times",
-			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
+			Name: "replay_no_stall", Kind: boolean{set: func(d *draft, v bool) { d.Replay.NoStall = v }}, Group: GroupReplay, Default: "0",
+			Help: "replay as fast as the depth allows instead of at the recorded times",
 		},
 		{
-			Name: "replay_redirect", Kind: text{form: "PATH"}, Group: GroupReplay,
-			Help:   "replay everything on this target",
-			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
+			Name: "replay_redirect", Kind: text{form: "PATH", set: func(d *draft, v string) error { d.Replay.Redirect = v; return nil }},
+			Group: GroupReplay, Help: "replay everything on this target",
 		},
 		{
-			Name: "replay_scale", Kind: integer{max: maxInt}, Group: GroupReplay, Default: "1",
-			Help:   "divide recorded offsets by this",
-			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
+			Name: "replay_scale", Kind: integer{min: 1, max: maxInt, set: func(d *draft, v int64) { d.Replay.Scale = v }}, Group: GroupReplay, Default: "1",
+			Help: "divide recorded offsets by this",
 		},
 		{
-			Name: "replay_align", Kind: integer{max: MaxBlockBytes, unit: "BYTES"}, Group: GroupReplay,
-			Help:   "round recorded offsets down to this",
-			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
+			Name: "replay_align", Kind: integer{max: MaxBlockBytes, unit: "BYTES", set: func(d *draft, v int64) { d.Replay.AlignBytes = v }}, Group: GroupReplay,
+			Help: "round recorded offsets down to a multiple of this power of two",
 		},
 		{
-			Name: "replay_time_scale", Kind: integer{min: 1, max: maxInt, unit: "PERCENT"},
-			Group: GroupReplay, Default: "100", Help: "stretch the recorded times",
-			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
+			Name: "replay_time_scale", Kind: integer{min: 1, max: maxInt, unit: "PERCENT", set: func(d *draft, v int64) { d.Replay.TimePercent = v }},
+			Group: GroupReplay, Default: "100", Help: "replay at this share of the recorded speed: 200 halves the times",
+			Differs: "it holds for the waits of version 2, too",
 		},
 		{
-			Name: "replay_skip", Kind: text{form: "KIND[,KIND...]"}, Group: GroupReplay,
-			Help:   "leave out reads, writes, trims or syncs",
-			Effect: Refused, Why: "blkmeter neither records nor replays single I/Os",
+			Name: "replay_skip", Kind: text{form: "KIND[,KIND...]", set: setReplaySkip}, Group: GroupReplay,
+			Help:    "leave out read, write, trim or sync",
+			Differs: "fio does so for traces of blktrace only",
 		},
 		{
 			Name: "merge_blktrace_file", Kind: text{form: "FILE"}, Group: GroupReplay, Help: "merge several traces into this file",
