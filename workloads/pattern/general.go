@@ -236,7 +236,7 @@ func (g *general) setFiles(c *Config, specs [workloads.Directions]spec) (total i
 				f.extents.size = extentSize(g.sizes[:], g.unit)
 				f.pieces[op] = g.sharedPieces(f, op)
 				if f.pieces[op] == nil {
-					f.pieces[op] = newPieces(&f.extents, s, len(g.files))
+					f.pieces[op] = newPieces(&f.extents, s, len(g.files), g.shareOf(s))
 				}
 			}
 		}
@@ -273,6 +273,16 @@ func (g *general) sharedPieces(f *fileState, op int) *pieces {
 		}
 	}
 	return nil
+}
+
+// shareOf returns the share of the I/Os whose lengths are those.
+func (g *general) shareOf(s *sizes) (share float64) {
+	for op := range g.sizes {
+		if g.does(uint8(op)) && s.same(&g.sizes[g.class(uint8(op), true)]) {
+			share += g.share(uint8(op))
+		}
+	}
+	return share
 }
 
 // extentSize returns the bytes of an extent: some of the largest I/Os, and a multiple of every direction's

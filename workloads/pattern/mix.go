@@ -41,5 +41,17 @@ func (m *mix) op(u uint64) uint8 {
 	return m.first + uint8(isSecond)*(m.second-m.first)
 }
 
+// share returns the share of the I/Os that are of direction op.
+func (m *mix) share(op uint8) float64 {
+	first := float64(m.firstUpTo) / (1 << 64)
+	switch {
+	case m.first == m.second:
+		return 1
+	case op == m.first:
+		return first
+	}
+	return 1 - first
+}
+
 // does says whether some I/Os are of direction op.
 func (m *mix) does(op uint8) bool { return op == m.first || op == m.second }

@@ -148,6 +148,42 @@ func TestMixShares(t *testing.T) {
 	}
 }
 
+// With the map and sizes that differ between reads and writes, neither takes the region away from the other,
+// however small it is: reads keep their share of the I/Os.
+func TestMixSharesWithSizesOfTheirOwn(t *testing.T) {
+	for _, size := range []int64{1 << 20, 64 << 20, 1 << 30} {
+		for _, percent := range []int{5, 50, 80} {
+			for _, bs := range [][2]uint32{{4096, 8192}, {8192, 4096}, {4096, 65536}} {
+				if size < 64*int64(max(bs[0], bs[1])) {
+					continue // each block once and a share of the I/Os exclude each other there
+				}
+				reads, all, passes := 0, 0, 1+int((4<<20)/size)
+				for seed := range passes {
+					j := job(workloads.RWRandRW, bs[0])
+					j.MixReadPercent = percent
+					j.BS[workloads.Write] = workloads.SizeRange{Min: bs[1], Max: bs[1]}
+					s, err := New(Config{Job: j, Files: []File{{0, size}}, Seed: uint64(seed), Align: 512})
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, io := range drain(s, 32, math.MaxInt) {
+						all++
+						if io.Op == OpRead {
+							reads++
+						}
+					}
+				}
+				p := float64(percent) / 100
+				// Five standard deviations, and what may be left over for the other direction at a pass's end.
+				allowed := 5*math.Sqrt(float64(all)*p*(1-p)) + 0.02*float64(all)
+				if d := math.Abs(float64(reads) - float64(all)*p); d > allowed {
+					t.Errorf("%d bytes, %v, %d %%: %d of %d are reads", size, bs, percent, reads, all)
+				}
+			}
+		}
+	}
+}
+
 func TestLimits(t *testing.T) {
 	region := File{0, 16 * 4096}
 	for _, c := range []struct {

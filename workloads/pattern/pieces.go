@@ -6,12 +6,16 @@ package pattern
 // per pass, the lengths keep their shares, and the memory does not grow with the device: a bitmap of 16
 // TiB in blocks of 512 bytes would take 4 GiB, and would leave ever shorter holes as it fills.
 //
+// Directions whose sizes differ have a pool each, as large as their share of the I/Os, so that all pools run dry
+// together at the end of a pass.
+//
 // What it gives up is a little distance: I/Os of one extent are spread over about as many I/Os as the
 // pool holds, not over the whole pass.
 type pieces struct {
 	extents *extents
 	sizes   *sizes
 	pool    []piece
+	share   float64  // of the I/Os that come from this pool
 	at, end int64    // what is left of the extent being cut
 	owed    uint64   // 1 + number of the length that did not fit into the last extent; 0: none
 	ahead   []uint32 // per length: how often it was taken to fill up an extent before it was drawn
@@ -25,7 +29,8 @@ type piece struct {
 const (
 	poolPieces   = 4096    // pieces that wait, over all files of a clone
 	poolLeast    = 16      // .. but so many per file, since the choice of files mixes as well
-	poolStart    = 512     // how many must wait before the first is drawn
+	poolStart    = 512     // how many must wait before the first is drawn ..
+	startShare   = 16      // .. but at most one for so many extents, so that a direction leaves some to the others
 	extentPieces = 2       // an extent is this many of the largest I/Os long
 	maxAhead     = 1 << 16 // lengths beyond so many are not balanced
 )
@@ -61,10 +66,10 @@ func (e *extents) take() (from, to int64, ok bool) {
 	return 0, 0, false
 }
 
-func newPieces(e *extents, s *sizes, files int) *pieces {
+func newPieces(e *extents, s *sizes, files int, share float64) *pieces {
 	return &pieces{
-		extents: e, sizes: s,
-		pool:  make([]piece, 0, max(poolPieces/files, poolLeast)),
+		extents: e, sizes: s, share: share,
+		pool:  make([]piece, 0, max(int(share*poolPieces)/files, poolLeast)),
 		ahead: make([]uint32, min(s.count, maxAhead)),
 	}
 }
@@ -81,7 +86,7 @@ func (p *pieces) take(rng *wyrand) (piece, bool) {
 	for range 2 {
 		p.cut(rng)
 	}
-	for len(p.pool) < min(poolStart, cap(p.pool)) && p.cut(rng) {
+	for start := p.start(); len(p.pool) < start && p.cut(rng); {
 	}
 	if len(p.pool) == 0 {
 		return piece{}, false
@@ -92,6 +97,11 @@ func (p *pieces) take(rng *wyrand) (piece, bool) {
 	p.pool[i] = p.pool[last]
 	p.pool = p.pool[:last]
 	return taken, true
+}
+
+// start returns how many I/Os must wait before the first is drawn.
+func (p *pieces) start() int {
+	return int(p.share * float64(min(poolStart, uint64(cap(p.pool)), p.extents.count/startShare)))
 }
 
 // cut adds one piece to the pool; false when it is full or nothing is left to cut.
