@@ -191,6 +191,7 @@ type Job struct {
 	SQThreadPollCPU  int // -1 any
 	ForceAsync       int
 	NoWait           bool
+	Offload          bool   // io_submit_mode=offload: a pool of IODepth threads does each clone's I/O
 	SharedQueue      bool   // --queue=single
 	QueueLock        string // --queue-lock
 	QueueVariant     string // --queue-variant: "u1", "u2", "u2c", "u3"; what that lock is held for

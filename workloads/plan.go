@@ -183,6 +183,9 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 	if j.Flow.Weight > 0 {
 		jf.Control = append(jf.Control, fmt.Sprintf("each clone has weight %d in flow %d", j.Flow.Weight, j.Flow.ID))
 	}
+	if j.Offload {
+		jf.Control = append(jf.Control, fmt.Sprintf("each clone has %d threads that submit its I/O", j.IODepth))
+	}
 	if j.Verify.Only {
 		jf.RW = Read.String() // of what an earlier run wrote
 	}

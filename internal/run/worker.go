@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/engine/offload"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
@@ -46,6 +47,7 @@ type worker struct {
 	pacing  *pacing         // when the I/Os of a paced job are due; nil for one that goes as fast as it can
 	logging *logging        // fio's logs; nil without
 	search  *depthSearch    // of the depth that keeps latency_target; nil without
+	pool    *offload.Queue  // the queue, when it has threads of its own; nil otherwise
 
 	// What the loop touches once per window or never.
 	box     mailbox
@@ -196,7 +198,7 @@ func (w *worker) flip(now int64) {
 	w.win.end = now
 	seen, _ := cpu.Current()
 	w.win.cpu = seen
-	if usage, err := cpu.ThreadUsage(); err == nil {
+	if usage, err := w.usage(); err == nil {
 		w.win.usage = usage.Sub(w.timing.usage)
 	}
 	if next := w.box.swap(w.win); next != nil {
@@ -210,10 +212,19 @@ func (w *worker) flip(now int64) {
 
 // measureFrom notes the counters that the measured window starts with.
 func (w *worker) measureFrom() {
-	if usage, err := cpu.ThreadUsage(); err == nil {
+	if usage, err := w.usage(); err == nil {
 		w.timing.usage = usage
 	}
 	w.timing.counters = w.queue.Counters()
+}
+
+// usage is what the worker has cost so far: its thread, and those of a pool.
+func (w *worker) usage() (cpu.Usage, error) {
+	usage, err := cpu.ThreadUsage()
+	if w.pool != nil {
+		usage = usage.Add(w.pool.Usage())
+	}
+	return usage, err
 }
 
 // prepare makes everything the loop needs, on the thread that will run it, so that memory is near its CPU
@@ -222,13 +233,7 @@ func (w *worker) measureFrom() {
 func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)) error {
 	runtime.LockOSThread()
 	w.outcome.threadID = cpu.ThreadID()
-	if w.place.cpus != nil {
-		if err := cpu.SetAffinity(w.place.cpus); err != nil {
-			return fault.Wrap(err, fault.ExitUsage, "CPU_PIN", "taskset -p $$ shows the CPUs this process may use",
-				"cannot pin worker %d of job %s to CPUs %v", w.index, w.job.spec.Name, w.place.cpus)
-		}
-	}
-	if err := w.setPriority(); err != nil {
+	if err := w.setUpThread(); err != nil {
 		return err
 	}
 	depth := w.config.Depth
@@ -261,6 +266,17 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 	}
 	w.queue = queue
 	return nil
+}
+
+// setUpThread gives the calling thread, the worker's own or one of its pool, the worker's CPUs and priorities.
+func (w *worker) setUpThread() error {
+	if w.place.cpus != nil {
+		if err := cpu.SetAffinity(w.place.cpus); err != nil {
+			return fault.Wrap(err, fault.ExitUsage, "CPU_PIN", "taskset -p $$ shows the CPUs this process may use",
+				"cannot pin worker %d of job %s to CPUs %v", w.index, w.job.spec.Name, w.place.cpus)
+		}
+	}
+	return w.setPriority()
 }
 
 // setPriority gives the worker's thread the priorities that the job asks for.
@@ -348,7 +364,7 @@ func (w *worker) measure(t0 int64) {
 	if w.timing.ramping {
 		w.win.ramp = true
 	}
-	if usage, err := cpu.ThreadUsage(); err == nil {
+	if usage, err := w.usage(); err == nil {
 		w.outcome.usage = usage.Sub(w.timing.usage)
 	}
 	c := w.queue.Counters()
