@@ -8,6 +8,7 @@ import (
 
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/catalog"
+	"github.com/blkmeter/blkmeter/internal/hist"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
@@ -40,7 +41,23 @@ func hotWorker(t testing.TB, depth int, change func(*workloads.Job)) *worker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.close() })
+	govern(t, w)
 	return w
+}
+
+// govern gives a worker the pacing, the flow and the search that its job asks for.
+func govern(t testing.TB, w *worker) {
+	t.Helper()
+	c := &conductor{flows: map[int]*flow{}}
+	if err := c.pace(w.job, w, 0); err != nil {
+		t.Fatal(err)
+	}
+	if w.job.paced {
+		for _, win := range []*window{w.win, w.box.empty.Load()} {
+			win.ops[engine.OpRead].response = hist.NewRecorder()
+		}
+	}
+	w.job.seekDepth(w)
 }
 
 // loopFor runs the loop for d and returns the I/Os done.
@@ -62,7 +79,12 @@ func TestTheLoopAllocatesNothing(t *testing.T) {
 		"random without map": func(j *workloads.Job) { j.NoRandomMap = true },
 		"random with map":    nil,
 		"sequential":         func(j *workloads.Job) { j.RW = workloads.RWRead },
-		"mix with syncs":     func(j *workloads.Job) { j.RW, j.FsyncEvery = workloads.RWRandRW, 8 },
+		"paced":              func(j *workloads.Job) { j.RateIOPS[workloads.Read] = 1_000_000 },
+		"with a flow":        func(j *workloads.Job) { j.Flow.Weight = 3 },
+		"seeking a depth": func(j *workloads.Job) {
+			j.LatencyTarget = workloads.LatencyTarget{Limit: time.Second, Window: 50 * time.Microsecond, Percentile: 50, Run: true}
+		},
+		"mix with syncs": func(j *workloads.Job) { j.RW, j.FsyncEvery = workloads.RWRandRW, 8 },
 	} {
 		t.Run(name, func(t *testing.T) {
 			done := make(chan struct{})
