@@ -237,8 +237,9 @@ type Spec struct {
 	BatchSubmit      int      `json:"batch_submit"` // most requests per submission; 0: whatever was ready
 	BatchCompleteMin int      `json:"batch_complete_min"`
 	BatchCompleteMax int      `json:"batch_complete_max"`
-	Queue            string   `json:"queue"`      // "multi" or "single"
-	QueueLock        string   `json:"queue_lock"` // with a single queue
+	Queue            string   `json:"queue"`          // "multi" or "single"
+	QueueLock        string   `json:"queue_lock"`     // with a single queue
+	SubmitMode       string   `json:"io_submit_mode"` // "inline", or "offload" to a pool of iodepth threads per worker
 	Seed             uint64   `json:"seed"`
 	MixReadPercent   int      `json:"mix_read_percent"`
 	RandomMap        bool     `json:"random_map"`

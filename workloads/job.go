@@ -218,6 +218,7 @@ type Job struct {
 	NoWait           bool
 	Uncached         bool   // buffered I/O leaves nothing in the page cache
 	Atomic           bool   // writes happen whole or not at all
+	Offload          bool   // io_submit_mode=offload: a pool of IODepth threads does each clone's I/O
 	SharedQueue      bool   // --queue=single
 	QueueLock        string // --queue-lock
 	QueueVariant     string // --queue-variant: "u1", "u2", "u2c", "u3"; what that lock is held for

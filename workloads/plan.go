@@ -198,6 +198,9 @@ func (j *Job) outline(stage int) JobForecast {
 	if j.Flow.Weight > 0 {
 		jf.Control = append(jf.Control, fmt.Sprintf("each clone has weight %d in flow %d", j.Flow.Weight, j.Flow.ID))
 	}
+	if j.Offload {
+		jf.Control = append(jf.Control, fmt.Sprintf("each clone has %d threads that submit its I/O", j.IODepth))
+	}
 	return jf
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/blkmeter/blkmeter/internal/hist"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/workloads"
-	"github.com/blkmeter/blkmeter/workloads/pace"
 )
 
 // knownQueue is a device whose latency is known: every request completes so many nanoseconds after it was
@@ -84,13 +83,6 @@ func onKnown(t *testing.T, depth int, q *knownQueue, d time.Duration, change fun
 		})
 		q.clock = w.clock
 		w.queue = q
-		w.job.seekDepth(w)
-		if pacer, paced := pace.New(w.job.spec, 0, 1); paced {
-			w.pacing = &pacing{pacer: pacer, intended: make([]int64, depth), bySlot: make([]int64, depth)}
-			for _, win := range []*window{w.win, w.box.empty.Load()} {
-				win.ops[engine.OpRead].response = hist.NewRecorder()
-			}
-		}
 		if q.freeze != 0 {
 			q.freezeAt = w.clock.Now() + int64(d)/4
 		}

@@ -84,7 +84,7 @@ const (
 // I/O that the figures are blkmeter's as well as the device's.
 func (c *conductor) compareWithCeiling(j *jobRun) {
 	on := map[string]string{catalog.Uring: catalog.Nop, catalog.Null: catalog.Null}[j.choice.Name]
-	if on == "" || j.paced || len(j.totals) == 0 {
+	if on == "" || j.paced || j.spec.Offload || len(j.totals) == 0 {
 		return
 	}
 	w, ios := j.workers[0], uint64(0)

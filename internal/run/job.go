@@ -141,6 +141,11 @@ func (c *conductor) open(ctx context.Context, j *jobRun) error {
 	} else if err := c.chooseEngine(j); err != nil {
 		return err
 	}
+	if j.spec.Offload {
+		if err := j.offload(); err != nil {
+			return err
+		}
+	}
 	for clone, w := range j.workers {
 		if err := c.assign(ctx, j, w, clone); err != nil {
 			return err

@@ -311,7 +311,7 @@ func (s *stageRun) run(ctx context.Context) {
 	}
 	defer restore()
 	procs := runtime.GOMAXPROCS(0)
-	if need := len(s.workers) + 2 + s.logWriters(); need > procs {
+	if need := len(s.workers) + 2 + s.logWriters() + s.poolThreads(); need > procs {
 		// A worker that returns from a system call needs a processor of the Go scheduler at once.
 		runtime.GOMAXPROCS(need)
 		defer runtime.GOMAXPROCS(procs)
@@ -466,6 +466,10 @@ func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
 		return errors.Join(errs...)
 	}
 	for _, j := range s.jobs {
+		if j.spec.Offload {
+			opens[j] = (*worker).openPool
+			continue
+		}
 		if !j.spec.SharedQueue {
 			opens[j] = func(w *worker, cfg engine.Config) (engine.Queue, error) {
 				q, err := catalog.Open(j.choice.Name, cfg, w.targets)
@@ -507,6 +511,9 @@ func (s *stageRun) keepAway() func() {
 	}
 	for _, w := range s.workers {
 		workers = append(workers, w.outcome.threadID)
+		if w.pool != nil {
+			workers = append(workers, w.pool.ThreadIDs()...)
+		}
 	}
 	if len(rest) == 0 {
 		return func() {}

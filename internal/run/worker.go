@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/engine/offload"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
@@ -47,6 +48,7 @@ type worker struct {
 	prios     *prioritizing   // which I/Os have a priority of their own; nil when all have the thread's
 	search    *depthSearch    // of the depth that keeps latency_target; nil without
 	recording *recording      // the log of single I/Os; nil without
+	pool      *offload.Queue  // the queue, when it has threads of its own; nil otherwise
 
 	// What the loop touches once per window or never.
 	box      mailbox
@@ -200,7 +202,7 @@ func (w *worker) flip(now int64) {
 	w.win.end = now
 	seen, _ := cpu.Current()
 	w.win.cpu = seen
-	if usage, err := cpu.ThreadUsage(); err == nil {
+	if usage, err := w.usage(); err == nil {
 		w.win.usage = usage.Sub(w.timing.usage)
 	}
 	if next := w.box.swap(w.win); next != nil {
@@ -214,10 +216,19 @@ func (w *worker) flip(now int64) {
 
 // measureFrom notes the counters that the measured window starts with.
 func (w *worker) measureFrom() {
-	if usage, err := cpu.ThreadUsage(); err == nil {
+	if usage, err := w.usage(); err == nil {
 		w.timing.usage = usage
 	}
 	w.timing.counters = w.queue.Counters()
+}
+
+// usage is what the worker has cost so far: its thread, and those of a pool.
+func (w *worker) usage() (cpu.Usage, error) {
+	usage, err := cpu.ThreadUsage()
+	if w.pool != nil {
+		usage = usage.Add(w.pool.Usage())
+	}
+	return usage, err
 }
 
 // prepare makes everything the loop needs, on the thread that will run it, so that memory is near its CPU
@@ -226,13 +237,7 @@ func (w *worker) measureFrom() {
 func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)) error {
 	runtime.LockOSThread()
 	w.outcome.threadID = cpu.ThreadID()
-	if w.place.cpus != nil {
-		if err := cpu.SetAffinity(w.place.cpus); err != nil {
-			return fault.Wrap(err, fault.ExitUsage, "CPU_PIN", "taskset -p $$ shows the CPUs this process may use",
-				"cannot pin worker %d of job %s to CPUs %v", w.index, w.job.spec.Name, w.place.cpus)
-		}
-	}
-	if err := w.setPriority(); err != nil {
+	if err := w.setUpThread(); err != nil {
 		return err
 	}
 	depth := w.config.Depth
@@ -276,6 +281,17 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 		w.locking.Queue, w.queue = w.queue, w.locking
 	}
 	return nil
+}
+
+// setUpThread gives the calling thread, the worker's own or one of its pool, the worker's CPUs and priorities.
+func (w *worker) setUpThread() error {
+	if w.place.cpus != nil {
+		if err := cpu.SetAffinity(w.place.cpus); err != nil {
+			return fault.Wrap(err, fault.ExitUsage, "CPU_PIN", "taskset -p $$ shows the CPUs this process may use",
+				"cannot pin worker %d of job %s to CPUs %v", w.index, w.job.spec.Name, w.place.cpus)
+		}
+	}
+	return w.setPriority()
 }
 
 // setPriority gives the worker's thread the priorities that the job asks for.
@@ -370,7 +386,7 @@ func (w *worker) measure(t0 int64) {
 	if w.timing.ramping {
 		w.win.ramp = true
 	}
-	if usage, err := cpu.ThreadUsage(); err == nil {
+	if usage, err := w.usage(); err == nil {
 		w.outcome.usage = usage.Sub(w.timing.usage)
 	}
 	c := w.queue.Counters()

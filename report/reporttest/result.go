@@ -146,7 +146,7 @@ func oltp() report.Job {
 			RampNS: 2_000_000_000, TimeBased: true, BatchSubmit: 16, BatchCompleteMin: 1, BatchCompleteMax: 24,
 			Queue: "single", QueueLock: "mutex", Seed: 0x5eed, MixReadPercent: 70, RandomMap: true, ContinueOnError: "io",
 			LatencyTargetNS: 1_500_000, LatencyWindowNS: 3_000_000_000, LatencyPercent: 99.5, RateIOPS: [3]int64{400_000, 200_000, 100},
-			FlowWeight: 3, FlowID: 7,
+			SubmitMode: "offload", FlowWeight: 3, FlowID: 7,
 			EngineFeatures: []string{"io_uring: DEFER_TASKRUN", "io_uring: files registered", "io_uring: buffers registered"},
 		},
 		Decisions: []report.Decision{

@@ -77,7 +77,7 @@ func (p *parser) finish(d *draft, at place) {
 
 // settleEngine brings the options of the queue in line with each other, as fio does.
 func (p *parser) settleEngine(d *draft, e Engine, where string, bad reporter) {
-	if e.Sync && d.IODepth > 1 {
+	if e.Sync && d.IODepth > 1 && !d.Offload {
 		p.warn("SYNC_DEPTH", "use ioengine=io_uring or libaio to have several I/Os in flight",
 			"%s: iodepth=%d is 1, since ioengine=%s does one I/O at a time", where, d.IODepth, d.Engine)
 		d.IODepth = 1

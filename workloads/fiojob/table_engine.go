@@ -41,9 +41,9 @@ func engineOptions() []Option {
 			Help: "let the queue drain to this depth before filling it again",
 		},
 		{
-			Name: "io_submit_mode", Kind: enum{words: words("inline", "offload")},
-			Group: GroupEngine, Default: "inline", Help: "submit I/Os from the worker, or from a pool of threads",
-			Effect: Refused, Why: "workers submit themselves; paced jobs keep their intended times without it",
+			Name: "io_submit_mode", Kind: enum{words: words("inline", "offload"), set: func(d *draft, w, _ string) error { d.Offload = w == "offload"; return nil }},
+			Group: GroupEngine, Default: "inline", Help: "submit I/Os from the worker, or from a pool of iodepth threads for each clone",
+			Differs: "each thread has a queue of depth 1 of any engine; paced jobs keep their intended times with either",
 		},
 		{
 			Name: "serialize_overlap", Kind: boolean{}, Group: GroupEngine, Default: "0",

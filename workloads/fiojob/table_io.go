@@ -419,7 +419,7 @@ func rateOptions() []Option {
 		{
 			Name: "latency_target", Kind: duration{bare: time.Microsecond, set: func(d *draft, v time.Duration) { d.LatencyTarget.Limit = v }},
 			Group: GroupRate, Help: "search the highest queue depth up to iodepth that keeps this latency",
-			Differs: "the queue drains before each change of the depth; when runtime leaves time for only one more window, that is at the highest depth that kept the latency; a latency that depth 1 cannot keep fails the job whatever latency_percentile is",
+			Differs: "the queue drains before each change of the depth; when runtime leaves time for only one more window, that is at the highest depth that kept the latency; a latency that depth 1 cannot keep fails the job whatever latency_percentile is, and so does a search that had not ended when the job did (exit 6)",
 		},
 		{
 			Name: "latency_window", Kind: duration{bare: time.Microsecond, set: func(d *draft, v time.Duration) { d.LatencyTarget.Window = v }},
