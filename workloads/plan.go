@@ -74,7 +74,8 @@ type JobForecast struct {
 	TrimBytes    int64    `json:"trim_bytes"`
 	MemoryBytes  int64    `json:"memory_bytes"`
 	RampNS       int64    `json:"ramp_ns"`
-	RuntimeNS    int64    `json:"runtime_ns"` // 0: until its work is done
+	RampBytes    int64    `json:"ramp_bytes,omitzero"` // transferred before measuring
+	RuntimeNS    int64    `json:"runtime_ns"`          // 0: until its work is done
 	TimeBased    bool     `json:"time_based"`
 	Uncertainty  string   `json:"uncertainty,omitzero"` // why amounts or regions are not known
 	regionsKnown bool
@@ -137,7 +138,7 @@ func (f *Forecast) addStage(jobs []JobForecast) {
 	for i := range jobs {
 		jf := &jobs[i]
 		longest = max(longest, jf.RampNS+jf.RuntimeNS)
-		if !jf.TimeBased {
+		if !jf.TimeBased || jf.RampBytes > 0 {
 			f.DurationKnown = false
 		}
 		memory += jf.MemoryBytes
@@ -165,7 +166,7 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error
 	jf := JobForecast{
 		Name: j.Name, Stage: stage, RW: j.RW.String(), BlockBytes: [2]int64{j.MinBlock(), j.MaxBlock()}, Engine: j.Engine,
 		IODepth: j.IODepth, Direct: j.Direct, Clones: max(j.NumJobs, 1), CPUs: j.CPUsAllowed, Regions: []Extent{},
-		RampNS: int64(j.RampTime + j.StartDelay.Max), RuntimeNS: int64(j.Runtime), TimeBased: j.TimeBased, regionsKnown: true,
+		RampNS: int64(j.RampTime + j.StartDelay.Max), RampBytes: j.RampBytes, RuntimeNS: int64(j.Runtime), TimeBased: j.TimeBased, regionsKnown: true,
 	}
 	if jf.CPUs == nil {
 		jf.Placement = j.Placement

@@ -145,6 +145,8 @@ func writeJob(b *strings.Builder, j *workloads.JobForecast) {
 	}
 	fmt.Fprintf(b, "  workers: %d, %s; I/O buffers: %s\n", j.Clones, cpus, units.Bytes(j.MemoryBytes))
 	switch length := time.Duration(j.RuntimeNS); {
+	case j.TimeBased && j.RampBytes > 0:
+		fmt.Fprintf(b, "  time: %s after a ramp of %s\n", length, units.Bytes(j.RampBytes))
 	case j.TimeBased:
 		fmt.Fprintf(b, "  time: %s after %s of ramp and delay\n", length, time.Duration(j.RampNS))
 	case length > 0:

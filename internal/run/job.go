@@ -48,12 +48,13 @@ type jobRun struct {
 	prios     []workloads.Priority // by engine.Request.Prio, the threads' own first; nil when all I/Os have that
 
 	// Its course, in the hands of the conductor.
-	stop    *atomic.Bool  // its workers are to end
-	halt    chan struct{} // closed with it, for those that wait
-	start   chan int64    // tells each worker its start, or is closed
-	begun   bool          // start has been used
-	running int           // workers that have not ended
-	logs    *fiolog.Set   // nil without
+	stop     *atomic.Bool  // its workers are to end
+	halt     chan struct{} // closed with it, for those that wait
+	start    chan int64    // tells each worker its start, or is closed
+	begun    bool          // start has been used
+	running  int           // workers that have not ended
+	rampEnds *atomic.Int64 // when a ramp of ramp_size ends, ns of the run's clock; 0 not yet known
+	logs     *fiolog.Set   // nil without
 }
 
 func (j *jobRun) decide(what, chosen, why string) {
@@ -109,7 +110,7 @@ func arrange(jobs []workloads.Job) []*jobRun {
 		if i > 0 && (j.Stonewall || j.NewGroup) {
 			group++
 		}
-		runs[i] = &jobRun{spec: j, index: i, stage: stage, group: group, stop: new(atomic.Bool)}
+		runs[i] = &jobRun{spec: j, index: i, stage: stage, group: group, stop: new(atomic.Bool), rampEnds: new(atomic.Int64)}
 	}
 	return runs
 }
