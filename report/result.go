@@ -233,6 +233,7 @@ type Spec struct {
 	SizeBytes        int64    `json:"size_bytes"`
 	RuntimeNS        int64    `json:"runtime_ns"` // 0: until the work was done
 	RampNS           int64    `json:"ramp_ns"`
+	RampBytes        int64    `json:"ramp_bytes"` // transferred before the measured window
 	TimeBased        bool     `json:"time_based"`
 	BatchSubmit      int      `json:"batch_submit"` // most requests per submission; 0: whatever was ready
 	BatchCompleteMin int      `json:"batch_complete_min"`

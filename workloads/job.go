@@ -241,6 +241,7 @@ type Job struct {
 	Runtime    time.Duration // 0: until the work is done
 	TimeBased  bool
 	RampTime   time.Duration
+	RampBytes  int64 // instead: transfer this much before measuring
 	StartDelay DurationRange
 	Thinktime  Thinktime
 

@@ -53,7 +53,7 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 		spec := *j.spec
 		spec.SteadyState.Duration = 0
 		spec.ExecPrerun, spec.ExecPostrun = "", ""
-		spec.RampTime, spec.StartDelay.Min, spec.StartDelay.Max = 0, 0, 0
+		spec.RampTime, spec.RampBytes, spec.StartDelay.Min, spec.StartDelay.Max = 0, 0, 0, 0
 		if spec.Runtime == 0 || spec.Runtime > explainTime {
 			spec.Runtime = explainTime
 		}

@@ -58,6 +58,7 @@ type jobRun struct {
 	running   int           // workers that have not ended
 	logs      *fiolog.Set   // nil without
 	replays   []*iolog.Log  // of each clone; nil when a pattern says what is done
+	rampEnds  *atomic.Int64 // when a ramp of ramp_size ends, ns of the run's clock; 0 not yet known
 }
 
 func (j *jobRun) decide(what, chosen, why string) {
@@ -117,7 +118,7 @@ func arrange(jobs []workloads.Job) []*jobRun {
 		if i > 0 && (j.Stonewall || j.NewGroup) {
 			group++
 		}
-		runs[i] = &jobRun{spec: j, index: i, stage: stage, group: group, stop: new(atomic.Bool)}
+		runs[i] = &jobRun{spec: j, index: i, stage: stage, group: group, stop: new(atomic.Bool), rampEnds: new(atomic.Int64)}
 	}
 	return runs
 }

@@ -334,8 +334,8 @@ func loggedLoop(t testing.TB, depth int, change func(*workloads.Logs), slices in
 			return
 		}
 		r := set.Recorder(0)
-		with := &logging{recorder: r, perIO: r.PerIO()}
 		w := hotWorker(t, depth, func(j *workloads.Job) { j.NoRandomMap = true })
+		with := &logging{recorder: r, perIO: r.PerIO(), prios: w.job.priorities()}
 		begin := w.clock.Now()
 		const slice = 10 * time.Millisecond
 		each := func(l *logging) float64 {

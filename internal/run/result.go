@@ -220,7 +220,7 @@ func (c *conductor) specOf(j *jobRun) report.Spec {
 	s := j.spec
 	spec := report.Spec{
 		RW: s.RW.String(), Targets: []int{}, Engine: j.choice.Name, IODepth: j.depth, NumJobs: s.NumJobs, Direct: s.Direct,
-		RuntimeNS: int64(s.Runtime), RampNS: int64(s.RampTime), TimeBased: s.TimeBased, Queue: "multi", SubmitMode: "inline", Seed: j.seed,
+		RuntimeNS: int64(s.Runtime), RampNS: int64(s.RampTime), RampBytes: s.RampBytes, TimeBased: s.TimeBased, Queue: "multi", SubmitMode: "inline", Seed: j.seed,
 		MixReadPercent: s.MixReadPercent, RandomMap: s.RW.Random() && !s.NoRandomMap, ContinueOnError: s.ContinueOnError,
 		LatencyTargetNS: int64(s.LatencyTarget.Limit), LatencyWindowNS: int64(s.LatencyTarget.Window), LatencyPercent: s.LatencyTarget.Percentile,
 		FlowWeight: s.Flow.Weight, FlowID: s.Flow.ID,

@@ -600,7 +600,7 @@ func (s *stageRun) watch(ctx context.Context) {
 // overdue says whether every running worker's time is over: those that wait for the kernel must be woken.
 func (s *stageRun) overdue(now int64) bool {
 	for _, w := range s.workers {
-		if !w.ended.Load() && (w.endsAt == 0 || now < w.endsAt || w.reading.Load()) {
+		if !w.ended.Load() && (w.deadline() == 0 || now < w.deadline() || w.reading.Load()) {
 			return false
 		}
 	}
@@ -646,6 +646,7 @@ func (s *stageRun) collect() {
 				w.box.giveBack(full)
 			}
 		}
+		s.endRamp(j)
 		for _, iv := range j.series.close(false) {
 			s.last.note(iv)
 		}
@@ -684,7 +685,7 @@ func (s *stageRun) progress(now int64) {
 func (s *stageRun) remaining(now int64) time.Duration {
 	end := int64(0)
 	for _, w := range s.workers {
-		end = max(end, w.endsAt)
+		end = max(end, w.deadline())
 	}
 	if end == 0 {
 		return -1

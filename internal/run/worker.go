@@ -72,7 +72,7 @@ type worker struct {
 	regionHigh int64
 
 	// Read by the conductor while the worker runs.
-	endsAt  int64       // the time limit, ns of the run's clock; 0 none. Written before the start.
+	endsAt  int64       // the time limit, ns of the run's clock; 0 none. Written before the start; see deadline.
 	reading atomic.Bool // reads back what was written, which takes as long as it takes
 	ended   atomic.Bool // the worker has left the loop and its figures are the conductor's
 	lost    bool        // it never did; written by the conductor
@@ -191,12 +191,8 @@ func (w *worker) refill() bool {
 //
 //go:noinline
 func (w *worker) flip(now int64) {
-	if w.timing.ramping && now >= w.timing.measureAt {
-		// What the ramp did is thrown away by the collector, not by us: it counts as load on the device.
-		w.win.ramp = true
-		w.timing.ramping = false
-		w.timing.measured = now
-		w.measureFrom()
+	if w.timing.ramping {
+		w.ramp(now)
 	}
 	w.checkLatency()
 	w.win.end = now
@@ -334,19 +330,13 @@ func (w *worker) runFrom(t0 int64) {
 }
 
 func (w *worker) measure(t0 int64) {
-	w.timing.interval = int64(Interval)
 	w.sync = w.job.choice.Sync
-	w.timing.measureAt = t0 + int64(w.job.spec.RampTime)
-	w.timing.ramping = w.job.spec.RampTime > 0
-	w.flipAt = w.timing.measureAt
-	if !w.timing.ramping {
-		w.flipAt += w.timing.interval
-	}
+	w.beginRamp(t0)
 	w.endAt = math.MaxInt64
 	if w.endsAt != 0 {
 		w.endAt = w.endsAt
 	}
-	if w.logging != nil {
+	if w.logging != nil && w.job.spec.RampBytes == 0 {
 		w.beginLogs()
 	}
 	if w.recording != nil {

@@ -193,7 +193,7 @@ func discard() report.Job {
 		Options: []workloads.Option{{Name: "rw", Value: "trimwrite"}, {Name: "bs", Value: "1m"}, {Name: "numjobs", Value: "2"}},
 		Spec: report.Spec{
 			RW: "trimwrite", Targets: []int{1}, Engine: "psync", BlockMinBytes: [3]int64{0, 1 << 20, 1 << 20}, BlockMaxBytes: [3]int64{0, 1 << 20, 1 << 20},
-			IODepth: 1, NumJobs: 2, Direct: true, SizeBytes: 1 << 30, RuntimeNS: 10_000_000_000, Queue: "multi", ContinueOnError: "none", LatencyPercent: 100,
+			IODepth: 1, NumJobs: 2, Direct: true, SizeBytes: 1 << 30, RuntimeNS: 10_000_000_000, RampBytes: 64 << 20, Queue: "multi", ContinueOnError: "none", LatencyPercent: 100,
 		},
 		Decisions: []report.Decision{{What: "target", Chosen: "scratch file", Why: "no filename was given"}},
 	}

@@ -153,6 +153,9 @@ func (d *draft) settleTime(bad reporter) {
 	if d.TimeBased && d.Runtime == 0 {
 		bad("BAD_JOB", "add runtime=", "time_based needs a runtime")
 	}
+	if d.RampTime > 0 && d.RampBytes > 0 {
+		bad("BAD_JOB", "give one of them", "ramp_time and ramp_size exclude each other")
+	}
 	d.Thinktime.Spin = min(d.Thinktime.Spin, d.Thinktime.Time)
 	if d.SteadyState.Duration > 0 && d.SteadyState.Interval < time.Second {
 		bad("BAD_VALUE", "raise it", "steadystate_check_interval is below one second")

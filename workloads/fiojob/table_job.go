@@ -291,9 +291,9 @@ func timeOptions() []Option {
 			Group: GroupTime, Help: "run this long before measuring",
 		},
 		{
-			Name: "ramp_size", Kind: amount{}, Group: GroupTime,
-			Help:   "transfer this much before measuring",
-			Effect: Refused, Why: "use ramp_time",
+			Name: "ramp_size", Kind: integer{max: maxInt64, unit: "BYTES", set: func(d *draft, v int64) { d.RampBytes = v }}, Group: GroupTime,
+			Default: "0", Help: "transfer this much before measuring: each clone, or with group_reporting all together",
+			Differs: "the clones of a job end it at the same time, up to half a second later",
 		},
 		{
 			Name: "number_ios", Kind: integer{max: maxInt64, set: func(d *draft, v int64) { d.NumberIOs = uint64(v) }},
