@@ -183,8 +183,9 @@ type Job struct {
 	Options     []workloads.Option `json:"options"` // as typed
 	Spec        Spec               `json:"spec"`    // as resolved
 	Decisions   []Decision         `json:"decisions"`
-	Fairness    *Fairness          `json:"fairness"`    // with a shared queue; null otherwise
-	SteadyState *SteadyState       `json:"steadystate"` // null when the job does not look for one
+	Fairness    *Fairness          `json:"fairness"`         // with a shared queue; null otherwise
+	SteadyState *SteadyState       `json:"steadystate"`      // null when the job does not look for one
+	Skipped     string             `json:"skipped,omitzero"` // why the job never began; absent when it did
 	Stats
 	Workers []Worker   `json:"workers"`
 	Series  []Interval `json:"series"`

@@ -184,6 +184,9 @@ func sampleOf(r *report.Result, plan *workloads.Plan) (Sample, error) {
 	if len(r.Jobs) != len(plan.Jobs) {
 		return s, fmt.Errorf("%d of %d jobs were run", len(r.Jobs), len(plan.Jobs))
 	}
+	if i := slices.IndexFunc(r.Jobs, func(j report.Job) bool { return j.Skipped != "" }); i >= 0 {
+		return s, fmt.Errorf("job %s was not run: %s", r.Jobs[i].Name, r.Jobs[i].Skipped)
+	}
 	job := &r.Jobs[0]
 	dir := firstDir(job)
 	if dir == nil || dir.IOs == 0 {

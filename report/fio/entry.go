@@ -17,6 +17,7 @@ type entry struct {
 	description string
 	groupID     int
 	members     int
+	skipped     bool // none of them began
 	pid         int
 	startMS     int64 // since 1970
 	errno       int
@@ -150,7 +151,10 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 			continue
 		}
 		workers := j.Workers
-		if len(workers) == 0 { // a Result that kept only the sums
+		switch {
+		case j.Skipped != "":
+			workers = make([]report.Worker, max(1, j.Spec.NumJobs))
+		case len(workers) == 0: // a Result that kept only the sums
 			workers = []report.Worker{{Stats: j.Stats}}
 		}
 		for w := range workers {
@@ -161,10 +165,11 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 			if last == nil || !j.Grouped || last.groupID != j.GroupID {
 				last = &entry{
 					name: j.Name, description: j.Description, groupID: max(0, j.GroupID), pid: workers[w].ThreadID,
-					startMS: r.StartedAt.UnixMilli() + workers[w].StartNS/1e6,
+					startMS: r.StartedAt.UnixMilli() + workers[w].StartNS/1e6, skipped: true,
 				}
 				entries = append(entries, last)
 			}
+			last.skipped = last.skipped && j.Skipped != ""
 			if err := last.add(j, &workers[w].Stats, o, hide); err != nil {
 				return nil, fmt.Errorf("job %q, worker %d: %w", j.Name, w, err)
 			}
