@@ -226,7 +226,9 @@ type Spec struct {
 	LatencyWindowNS  int64    `json:"latency_window_ns"`
 	LatencyPercent   float64  `json:"latency_percentile"`
 	RateIOPS         [3]int64 `json:"rate_iops"`
-	EngineFeatures   []string `json:"engine_features"` // what the engine really used: "io_uring: DEFER_TASKRUN", ...
+	StartClock       int      `json:"start_clock,omitzero"`    // clock that fio's formats give the start in (job_start_clock_id)
+	StartClockNS     int64    `json:"start_clock_ns,omitzero"` // what it showed when the run started
+	EngineFeatures   []string `json:"engine_features"`         // what the engine really used: "io_uring: DEFER_TASKRUN", ...
 }
 
 // Fairness tells how evenly a shared queue served its workers.

@@ -213,6 +213,7 @@ type Job struct {
 	TimeBased  bool
 	RampTime   time.Duration
 	StartDelay DurationRange
+	StartClock int // number of the clock (clock_gettime) that fio's formats give the job's start in; 0: time since 1970
 	Thinktime  Thinktime
 
 	// Rate.

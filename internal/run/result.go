@@ -14,6 +14,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/internal/stats"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
@@ -219,6 +220,9 @@ func (c *conductor) specOf(j *jobRun) report.Spec {
 		MixReadPercent: s.MixReadPercent, RandomMap: s.RW.Random() && !s.NoRandomMap, ContinueOnError: s.ContinueOnError,
 		LatencyPercent: 100,
 		EngineFeatures: orEmpty(j.features),
+	}
+	if now, err := clock.Read(s.StartClock); err == nil && s.StartClock != 0 {
+		spec.StartClock, spec.StartClockNS = s.StartClock, int64(now)-(c.clock.Now()-c.started)
 	}
 	if s.SharedQueue {
 		spec.Queue, spec.QueueLock = "single", s.QueueLock

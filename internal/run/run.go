@@ -143,6 +143,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 		}
 		defer restore()
 	}
+	if err := c.checkClocks(); err != nil {
+		return nil, err
+	}
 	if err := c.checkSchedulers(); err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ type entry struct {
 	members     int
 	skipped     bool // none of them began
 	pid         int
-	startMS     int64 // since 1970
+	startMS     int64 // of the clock that the job names, by default since 1970
 	errno       int
 	problem     string
 	options     []workloads.Option // of the last member
@@ -165,7 +165,7 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 			if last == nil || !j.Grouped || last.groupID != j.GroupID {
 				last = &entry{
 					name: j.Name, description: j.Description, groupID: max(0, j.GroupID), pid: workers[w].ThreadID,
-					startMS: r.StartedAt.UnixMilli() + workers[w].StartNS/1e6, skipped: true,
+					startMS: startMS(r, j, &workers[w]), skipped: true,
 				}
 				entries = append(entries, last)
 			}
@@ -185,6 +185,14 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 		}
 	}
 	return entries, nil
+}
+
+// startMS is when a worker started, on the clock that its job names.
+func startMS(r *report.Result, j *report.Job, w *report.Worker) int64 {
+	if j.Spec.StartClock != 0 {
+		return (j.Spec.StartClockNS + w.StartNS) / 1e6
+	}
+	return r.StartedAt.UnixMilli() + w.StartNS/1e6
 }
 
 // add merges one worker into the entry.
