@@ -196,9 +196,10 @@ type Job struct {
 	Options     []workloads.Option `json:"options"` // as typed
 	Spec        Spec               `json:"spec"`    // as resolved
 	Decisions   []Decision         `json:"decisions"`
-	Fairness    *Fairness          `json:"fairness"`    // with a shared queue; null otherwise
-	SteadyState *SteadyState       `json:"steadystate"` // null when the job does not look for one
-	Replay      *Replay            `json:"replay"`      // null when a pattern said what to do
+	Fairness    *Fairness          `json:"fairness"`         // with a shared queue; null otherwise
+	SteadyState *SteadyState       `json:"steadystate"`      // null when the job does not look for one
+	Replay      *Replay            `json:"replay"`           // null when a pattern said what to do
+	Skipped     string             `json:"skipped,omitzero"` // why the job never began; absent when it did
 	Stats
 	Workers []Worker   `json:"workers"`
 	Series  []Interval `json:"series"`
@@ -251,7 +252,9 @@ type Spec struct {
 	RateIOPS         [3]int64 `json:"rate_iops"`
 	FlowWeight       int      `json:"flow"` // of each worker among those with the same flow_id; 0: takes no part
 	FlowID           int      `json:"flow_id"`
-	EngineFeatures   []string `json:"engine_features"` // what the engine really used: "io_uring: DEFER_TASKRUN", ...
+	StartClock       int      `json:"start_clock,omitzero"`    // clock that fio's formats give the start in (job_start_clock_id)
+	StartClockNS     int64    `json:"start_clock_ns,omitzero"` // what it showed when the run started
+	EngineFeatures   []string `json:"engine_features"`         // what the engine really used: "io_uring: DEFER_TASKRUN", ...
 }
 
 // Fairness tells how evenly a shared queue served its workers.

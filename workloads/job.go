@@ -243,6 +243,7 @@ type Job struct {
 	RampTime   time.Duration
 	RampBytes  int64 // instead: transfer this much before measuring
 	StartDelay DurationRange
+	StartClock int // number of the clock (clock_gettime) that fio's formats give the job's start in; 0: time since 1970
 	Thinktime  Thinktime
 
 	// Rate.

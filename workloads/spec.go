@@ -61,7 +61,8 @@ type Logs struct {
 	Offset              bool // log the offset of each I/O
 	Prio                bool
 	IssueTime           bool
-	AlternateEpoch      bool // the time since 1970 instead of the time since the start
+	AlternateEpoch      bool // the time of a clock instead of the time since the start
+	EpochClock          int  // its number (clock_gettime); 0: time since 1970
 	CompressBytes       int64
 	StoreCompressed     bool
 }

@@ -150,7 +150,7 @@ func (a *app) runPlan(ctx context.Context, plan *workloads.Plan, settings *fiojo
 	soFar := startInterim(settings.StatusInterval, out)
 	status := newProgress(a.stderr, a.env, settings)
 	result, err := run.Run(ctx, plan, run.Options{
-		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show, Overwrite: asFio,
+		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show, Overwrite: asFio, GoOn: asFio,
 		Explain: settings.Explain, IdleCPUs: run.IdleCPUs(settings.IdleProfile), Ask: soFar.ask, Interim: soFar.take,
 		NoIdle: settings.NoIdle, Set: set, DumpDir: settings.AuxPath,
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/internal/stats"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
@@ -228,6 +229,9 @@ func (c *conductor) specOf(j *jobRun) report.Spec {
 	}
 	if s.Offload {
 		spec.SubmitMode = "offload"
+	}
+	if now, err := clock.Read(s.StartClock); err == nil && s.StartClock != 0 {
+		spec.StartClock, spec.StartClockNS = s.StartClock, int64(now)-(c.clock.Now()-c.started)
 	}
 	if s.SharedQueue {
 		spec.Queue, spec.QueueLock = "single", s.QueueLock

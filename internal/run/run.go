@@ -40,6 +40,7 @@ type Options struct {
 	Say       func(string)        // told in words what takes time before the load starts; nil: silent
 	Progress  func(Progress)      // called about once per window while workers run; nil: silent
 	Overwrite bool                // existing regular files named by write jobs are overwritten within their size, as fio does
+	GoOn      bool                // stages behind a job that failed run, too, as in fio
 	Clock     string              // "monotonic" rules the time stamp counter out
 	Root      device.Root         // of /sys and /proc; "" is this machine's
 	DumpDir   string              // where verify_dump puts blocks; "": the working directory
@@ -84,6 +85,7 @@ type conductor struct {
 	locks     map[string]*sync.RWMutex // of lockfile, by resolved path
 	flows     map[int]*flow            // by flow_id
 	halted    bool                     // no further stage is to run
+	broken    bool                     // likewise: something failed that is not a job\'s work
 	before    map[blk.DevT]device.Counters
 	countedAt int64 // when, ns of the clock
 	started   int64 // of the first job, ns of the clock
@@ -142,6 +144,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 			return nil, err
 		}
 		defer restore()
+	}
+	if err := c.checkClocks(); err != nil {
+		return nil, err
 	}
 	if err := c.checkSchedulers(); err != nil {
 		return nil, err
@@ -261,9 +266,31 @@ func (c *conductor) measure(ctx context.Context, startedAt int64) {
 			c.reportJob(j, startedAt)
 			c.removeFiles(j)
 		}
-		if ctx.Err() != nil || c.result.Error != nil || c.halted {
+		why := ""
+		switch {
+		case ctx.Err() != nil:
+			why = "the run was interrupted"
+		case c.halted:
+			why = "a job before it ended all others (exit_what=all)"
+		case c.broken, c.result.Error != nil && !c.o.GoOn:
+			why = "the run ended with an error"
+		}
+		if why != "" {
+			for _, jobs := range stages[stage+1:] {
+				c.skip(jobs, why)
+			}
 			return
 		}
+	}
+}
+
+// skip reports jobs that never begin.
+func (c *conductor) skip(jobs []*jobRun, why string) {
+	for _, j := range jobs {
+		c.result.Jobs = append(c.result.Jobs, report.Job{
+			Name: j.spec.Name, Description: j.spec.Description, GroupID: j.group, Grouped: j.spec.GroupReporting, Options: orEmpty(j.spec.Options),
+			Spec: c.specOf(j), Decisions: []report.Decision{}, Workers: []report.Worker{}, Series: []report.Interval{}, Skipped: why,
+		})
 	}
 }
 
@@ -441,7 +468,10 @@ func (s *stageRun) run(ctx context.Context) {
 }
 
 func (c *conductor) fail(err error) {
-	if err == nil || c.result.Error != nil {
+	if err == nil {
+		return
+	}
+	if c.broken = true; c.result.Error != nil {
 		return
 	}
 	f := fault.Of(err)

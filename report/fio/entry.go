@@ -17,8 +17,9 @@ type entry struct {
 	description string
 	groupID     int
 	members     int
+	skipped     bool // none of them began
 	pid         int
-	startMS     int64 // since 1970
+	startMS     int64 // of the clock that the job names, by default since 1970
 	errno       int
 	problem     string
 	options     []workloads.Option // of the last member
@@ -163,7 +164,10 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 			continue
 		}
 		workers := j.Workers
-		if len(workers) == 0 { // a Result that kept only the sums
+		switch {
+		case j.Skipped != "":
+			workers = make([]report.Worker, max(1, j.Spec.NumJobs))
+		case len(workers) == 0: // a Result that kept only the sums
 			workers = []report.Worker{{Stats: j.Stats}}
 		}
 		for w := range workers {
@@ -174,10 +178,11 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 			if last == nil || !j.Grouped || last.groupID != j.GroupID {
 				last = &entry{
 					name: j.Name, description: j.Description, groupID: max(0, j.GroupID), pid: workers[w].ThreadID,
-					startMS: r.StartedAt.UnixMilli() + workers[w].StartNS/1e6,
+					startMS: startMS(r, j, &workers[w]), skipped: true,
 				}
 				entries = append(entries, last)
 			}
+			last.skipped = last.skipped && j.Skipped != ""
 			if err := last.add(j, &workers[w].Stats, o, hide); err != nil {
 				return nil, fmt.Errorf("job %q, worker %d: %w", j.Name, w, err)
 			}
@@ -196,6 +201,14 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 		}
 	}
 	return entries, nil
+}
+
+// startMS is when a worker started, on the clock that its job names.
+func startMS(r *report.Result, j *report.Job, w *report.Worker) int64 {
+	if j.Spec.StartClock != 0 {
+		return (j.Spec.StartClockNS + w.StartNS) / 1e6
+	}
+	return r.StartedAt.UnixMilli() + w.StartNS/1e6
 }
 
 // add merges one worker into the entry.

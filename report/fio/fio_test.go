@@ -506,3 +506,26 @@ func BenchmarkJSONPlus128Jobs(b *testing.B) {
 		}
 	}
 }
+
+// A job that never began has an entry per clone, without figures, as fio has it; the text for people leaves
+// it out.
+func TestSkippedJobs(t *testing.T) {
+	r := reporttest.Result()
+	r.Jobs = append(r.Jobs, report.Job{Name: "never", GroupID: 2, Spec: report.Spec{NumJobs: 2, IODepth: 4}, Skipped: "the run was interrupted"})
+	var d struct{ Jobs []map[string]any }
+	if err := json.Unmarshal([]byte(render(t, r, fio.JSON, nil)), &d); err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range d.Jobs[len(d.Jobs)-2:] {
+		read, _ := j["read"].(map[string]any)
+		if _, depth := j["latency_depth"]; j["jobname"] != "never" || j["error"] != 0.0 || j["job_start"] != 0.0 || read["total_ios"] != 0.0 || depth {
+			t.Errorf("%v", j)
+		}
+	}
+	if n := strings.Count(render(t, r, fio.Terse, nil), ";never;2;0;0;0;"); n != 2 {
+		t.Errorf("%d lines of terse output", n)
+	}
+	if text := render(t, r, fio.Normal, nil); strings.Contains(text, "never: (groupid") {
+		t.Error(text)
+	}
+}

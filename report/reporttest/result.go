@@ -194,6 +194,7 @@ func discard() report.Job {
 		Spec: report.Spec{
 			RW: "trimwrite", Targets: []int{1}, Engine: "psync", BlockMinBytes: [3]int64{0, 1 << 20, 1 << 20}, BlockMaxBytes: [3]int64{0, 1 << 20, 1 << 20},
 			IODepth: 1, NumJobs: 2, Direct: true, SizeBytes: 1 << 30, RuntimeNS: 10_000_000_000, RampBytes: 64 << 20, Queue: "multi", ContinueOnError: "none", LatencyPercent: 100,
+			StartClock: 5, StartClockNS: time.Date(2026, 11, 23, 14, 52, 4, 250_000_000, time.UTC).UnixNano(), // CLOCK_REALTIME_COARSE
 		},
 		Decisions: []report.Decision{{What: "target", Chosen: "scratch file", Why: "no filename was given"}},
 	}

@@ -628,8 +628,8 @@ func statsOptions() []Option {
 			Group: GroupStats, Default: "0", Help: "log the time of a clock instead of the time since the start",
 		},
 		{
-			Name: "log_alternate_epoch_clock_id", Kind: integer{max: 16}, Group: GroupStats, Default: "0", Help: "that clock's number; 0: time since 1970",
-			Effect: Refused, Why: "logs have the time since the start or since 1970",
+			Name: "log_alternate_epoch_clock_id", Kind: integer{max: 16, set: func(d *draft, v int64) { d.Logs.EpochClock = int(v) }},
+			Group: GroupStats, Default: "0", Help: "that clock's number (clock_gettime); 0: time since 1970",
 		},
 		{
 			Name: "log_entries", Kind: integer{min: 1024, max: 1 << 20}, Group: GroupStats, Default: "1024", Help: "lines to keep room for in memory",

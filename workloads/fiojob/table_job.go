@@ -332,8 +332,8 @@ func timeOptions() []Option {
 			Effect: Ignored, Why: "workers read the clock themselves, once per batch",
 		},
 		{
-			Name: "job_start_clock_id", Kind: integer{max: 16}, Group: GroupTime, Default: "0", Help: "the clock that a job's start is reported in",
-			Effect: Ignored, Why: "the Result always gives the wall clock",
+			Name: "job_start_clock_id", Kind: integer{max: 16, set: func(d *draft, v int64) { d.StartClock = int(v) }}, Group: GroupTime, Default: "0",
+			Help: "number of the clock (clock_gettime) that fio's JSON gives the job's start in; 0: time since 1970",
 		},
 	}
 }
