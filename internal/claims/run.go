@@ -385,7 +385,11 @@ func (s *session) failed(err error) {
 	case errors.Is(err, errNoArm):
 		s.r.cannot(err.Error())
 		for _, k := range s.r.Skipped {
-			s.r.Codes, s.r.Remedies = append(s.r.Codes, k.Codes...), append(s.r.Remedies, k.Remedies...)
+			for i, remedy := range k.Remedies { // of each, once: arms often lack the same
+				if !slices.Contains(s.r.Remedies, remedy) {
+					s.r.Codes, s.r.Remedies = append(s.r.Codes, k.Codes[i]), append(s.r.Remedies, remedy)
+				}
+			}
 		}
 		return
 	case errors.As(err, &lack):
