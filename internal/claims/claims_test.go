@@ -588,6 +588,49 @@ func TestNothingCounted(t *testing.T) {
 	}
 }
 
+// TestWhatTracingLacked: a claim that needs tracepoints says which the kernel does not have.
+func TestWhatTracingLacked(t *testing.T) {
+	const why = "lock:contention_begin: this kernel, as built and loaded, has no such tracepoint"
+	tb := &table{arms: map[string]ArmRecord{"traced": {}}}
+	for range 6 {
+		tb.blocks = append(tb.blocks, Block{Samples: map[string]Sample{"traced": {Values: map[Metric]float64{IOs: 1}, Missing: []string{why}}}})
+	}
+	o := tb.answer(Test{Rule: RuleShare, Metric: Contended, Per: IOs, Of: []string{"traced"}, Want: Below, High: 5, Decides: true}, 0.95, 0)
+	if o.Verdict != CannotTest || !strings.Contains(o.Why, why) {
+		t.Errorf("%s: %s", o.Verdict, o.Why)
+	}
+}
+
+// TestKernelLocksAreTold: who waited for locks, most first, what is not the block layer's apart.
+func TestKernelLocksAreTold(t *testing.T) {
+	sample := func(waits int64) Sample {
+		return Sample{
+			Values: map[Metric]float64{IOs: 1000, Contended: float64(waits), LockWait: 500 * float64(waits)},
+			Sites: []Site{
+				{Function: "blk_mq_submit_bio", BlockLayer: true, Waits: waits / 4}, {Function: "bfq_bio_merge", BlockLayer: true, Waits: waits - waits/4},
+				{Function: "try_to_wake_up", Waits: 7}, {Function: "rare", Waits: 1},
+			},
+		}
+	}
+	r := Record{
+		Arms:   []ArmRecord{{Name: "bfq traced", Explain: true}, {Name: "bfq"}},
+		Blocks: []Block{{Samples: map[string]Sample{"bfq traced": sample(100), "bfq": {}}}, {Samples: map[string]Sample{"bfq traced": sample(200)}}},
+	}
+	if told := r.kernelLocks(); told != nil {
+		t.Errorf("of one arm: %q", told)
+	}
+	r.Passes = []Pass{{Name: "none", Sample: sample(0)}}
+	want := []string{
+		"contended acquisitions of the block layer's locks per 1,000 I/O: bfq 150, none 0",
+		"spinning for them per I/O: bfq 75ns, none 0ns",
+		"sites of bfq: bfq_bio_merge 112, blk_mq_submit_bio 38; outside the block layer try_to_wake_up 7",
+		"sites of none: outside the block layer try_to_wake_up 7",
+	}
+	if diff := cmp.Diff(want, r.kernelLocks()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestACurveNeedsThreeLoads: two points fit any curve.
 func TestACurveNeedsThreeLoads(t *testing.T) {
 	tb := &table{
