@@ -607,8 +607,10 @@ func TestKernelLocksAreTold(t *testing.T) {
 		return Sample{
 			Values: map[Metric]float64{IOs: 1000, Contended: float64(waits), LockWait: 500 * float64(waits)},
 			Sites: []Site{
-				{Function: "blk_mq_submit_bio", BlockLayer: true, Waits: waits / 4}, {Function: "bfq_bio_merge", BlockLayer: true, Waits: waits - waits/4},
-				{Function: "try_to_wake_up", Waits: 7}, {Function: "rare", Waits: 1},
+				{Function: "blk_mq_submit_bio", BlockLayer: true, Waits: waits / 4},
+				{Function: "bfq_bio_merge", BlockLayer: true, Waits: waits - waits/4},
+				{Function: "try_to_wake_up", Waits: 7},
+				{Function: "rare", Waits: 1},
 			},
 		}
 	}
