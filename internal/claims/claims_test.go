@@ -304,7 +304,7 @@ func (l lasting) RunArm(ctx context.Context, a Arm) (Sample, error) {
 	return l.Runner.RunArm(ctx, a)
 }
 
-// TestBudgetTakesTheMostTelling: the most telling claims are run first, one is begun only if it fits at its most,
+// TestBudgetTakesTheMostTelling: the most telling claims are run first, one is begun only if its first look fits,
 // and what earlier ones did not need is there for later ones. The records are in the order asked for.
 func TestBudgetTakesTheMostTelling(t *testing.T) {
 	var all []Claim
@@ -320,10 +320,10 @@ func TestBudgetTakesTheMostTelling(t *testing.T) {
 		costs float64 // each claim takes 0.6 of its cost, since it is decided after 6 of 10 blocks
 		want  []Verdict
 	}{
-		{0.9, []Verdict{CannotTest, CannotTest, CannotTest}},
+		{0.5, []Verdict{CannotTest, CannotTest, CannotTest}},
 		{1.1, []Verdict{CannotTest, Reproduced, CannotTest}},
 		{1.7, []Verdict{CannotTest, Reproduced, Reproduced}},
-		{2.3, []Verdict{Reproduced, Reproduced, Reproduced}},
+		{1.9, []Verdict{Reproduced, Reproduced, Reproduced}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := lasting{newSynthetic(1, 0.01, map[string]float64{"futex": 1000, "ticket": 500}), cost / 20}
@@ -339,6 +339,28 @@ func TestBudgetTakesTheMostTelling(t *testing.T) {
 				if want == CannotTest && (len(rec.Codes) != 1 || rec.Codes[0] != "OVER_BUDGET") {
 					t.Errorf("codes %v", rec.Codes)
 				}
+			}
+		})
+	}
+}
+
+// TestBudgetEndsAtALook: a claim that is undecided at a look goes on only if the next one can be reached.
+func TestBudgetEndsAtALook(t *testing.T) {
+	p := ciProfile()
+	c := loss()
+	cost := p.Cost(&c)
+	for _, budget := range []struct {
+		costs  float64
+		blocks int
+	}{{0.9, 6}, {1.1, 10}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := lasting{newSynthetic(1, 0.05, map[string]float64{"futex": 1000, "ticket": 900}), cost / 20}
+			d, err := Run(context.Background(), twoCPUs, []Claim{c}, r, Options{Profile: p, Budget: time.Duration(budget.costs * float64(cost))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rec := &d.Records[0]; rec.Verdict != Inconclusive || len(rec.Blocks) != budget.blocks {
+				t.Errorf("%.1f costs: %s after %d blocks, want %d", budget.costs, rec.Verdict, len(rec.Blocks), budget.blocks)
 			}
 		})
 	}
