@@ -20,6 +20,7 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/internal/stats"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/jsonschema-go/jsonschema"
@@ -931,6 +932,20 @@ func TestTextGolden(t *testing.T) {
 	}
 	golden(t, "testdata/verdicts.txt", text.Bytes())
 	golden(t, "testdata/list.txt", []byte(List(Registry())))
+}
+
+// TestTellingEstimate: the summary's number is that of the test that made the verdict.
+func TestTellingEstimate(t *testing.T) {
+	outcome := func(v Verdict, estimate float64) Outcome {
+		return Outcome{Test: Test{Rule: RuleRatio, Decides: true}, Verdict: v, Interval: &stats.Interval{Estimate: estimate}}
+	}
+	r := Record{Verdict: NotReproduced, Tests: []Outcome{outcome(Reproduced, 80), {Test: Test{Decides: true}, Verdict: CannotTest}, outcome(NotReproduced, 0.3)}}
+	if got := r.telling(); got != "0.3" {
+		t.Errorf("%q", got)
+	}
+	if r.Verdict = CannotTest; r.telling() != "80" {
+		t.Errorf("withheld: %q", r.telling())
+	}
 }
 
 func TestDocsAreCurrent(t *testing.T) {

@@ -455,6 +455,12 @@ func (a *Arm) What() string {
 		}
 	case a.Job != nil:
 		parts = append(parts, fmt.Sprintf("%s %s, %d bytes, depth %d", a.Job.Engine, a.Job.RW, a.Job.BS[0].Min, a.Job.IODepth), threads)
+		if rate := a.Job.RateIOPS[workloads.Read]; rate > 0 {
+			parts = append(parts, fmt.Sprintf("%d arrivals/s each, %s", rate, a.Job.RateProcess))
+		}
+		if a.Pace != nil {
+			parts = append(parts, fmt.Sprintf("arrivals at %.0f %% of the slowest of %s, poisson", 100*a.Pace.Share, strings.Join(a.Pace.Slowest, " and ")))
+		}
 		if a.Job.BatchSubmitSet {
 			parts = append(parts, fmt.Sprintf("batches of %d", a.Job.BatchSubmit))
 		}

@@ -271,17 +271,29 @@ func (d *Document) table80(b *strings.Builder) {
 	fmt.Fprintf(b, "\n%-5s %-46s %-13s %s\n%s\n", "claim", "", "verdict", "estimate", strings.Repeat("-", prose.Width))
 	for _, r := range d.Records {
 		counts[r.Verdict]++
-		estimate := ""
-		for _, o := range r.Tests {
-			if o.Test.Decides && o.Interval != nil {
-				estimate = o.value(o.Interval.Estimate)
-				break
-			}
-		}
+		estimate := r.telling()
 		fmt.Fprintln(b, strings.TrimRight(fmt.Sprintf("%-5s %-46s %-13s %s", r.ID, cut(r.Title, 46), r.Verdict.short(), estimate), " "))
 	}
 	fmt.Fprintf(b, "%s\n%d reproduced, %d not reproduced, %d inconclusive, %d cannot be tested here\n",
 		strings.Repeat("-", prose.Width), counts[Reproduced], counts[NotReproduced], counts[Inconclusive], counts[CannotTest])
+}
+
+// telling is the estimate of the test that the verdict rests on, or else of the first that has one.
+func (r *Record) telling() string {
+	first := ""
+	for _, o := range r.Tests {
+		if !o.Test.Decides || o.Interval == nil {
+			continue
+		}
+		estimate := o.value(o.Interval.Estimate)
+		if o.Verdict == r.Verdict {
+			return estimate
+		}
+		if first == "" {
+			first = estimate
+		}
+	}
+	return first
 }
 
 func (v Verdict) short() string {
