@@ -161,6 +161,9 @@ func (s *session) run(ctx context.Context) {
 	}
 	s.prepare()
 	s.r.ArmNS = int64(s.armTime())
+	if !slices.ContainsFunc(s.arms, func(a Arm) bool { return a.Lock == nil || a.Lock.Mode != LockPair }) {
+		s.r.ArmNS /= pairShare
+	}
 	if len(s.arms) < 1 {
 		s.failed(errNoArm)
 		return

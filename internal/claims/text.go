@@ -59,7 +59,7 @@ func (d *Document) record(b *strings.Builder, r *Record) {
 		}
 		fmt.Fprintf(b, "%s%s\n", label("arm"), line)
 	}
-	fmt.Fprintf(b, "%s%d of %v each, %.4g%% intervals\n", label("blocks"), len(r.Blocks), time.Duration(max(r.ArmNS, d.ArmNS)), 100*r.Confidence)
+	fmt.Fprintf(b, "%s%d of %v each, %.4g%% intervals\n", label("blocks"), len(r.Blocks), r.arm(d), 100*r.Confidence)
 	for _, o := range r.Tests {
 		if o.Interval != nil || o.Test.Decides || !r.lacksArm(&o.Test) {
 			d.outcome(b, o)
@@ -84,6 +84,14 @@ func (d *Document) record(b *strings.Builder, r *Record) {
 	if r.Honesty != "" {
 		b.WriteString(prose.Wrap(label("note"), r.Honesty))
 	}
+}
+
+// arm is the measured window of an arm; documents of before claims had their own have one for all.
+func (r *Record) arm(d *Document) time.Duration {
+	if r.ArmNS == 0 {
+		return time.Duration(d.ArmNS)
+	}
+	return time.Duration(r.ArmNS)
 }
 
 // lacksArm says whether an arm of the test was left out, which is told with the arm.
