@@ -359,6 +359,9 @@ func explained(r *report.Result, s *Sample) error {
 		}
 		return l
 	}
+	for _, m := range r.Explain.Missing {
+		s.Missing = append(s.Missing, m.What+": "+m.Why)
+	}
 	stage := &r.Explain.Stages[0]
 	s.Values[IOs] = float64(stage.IOs)
 	lockWaits(stage, s)
