@@ -97,6 +97,7 @@ type (
 		Write      fioDirection       `json:"write"`
 		Trim       fioDirection       `json:"trim"`
 		Mixed      *fioDirection      `json:"mixed"`
+		Sync       fioSync            `json:"sync"`
 		Runtime    int64              `json:"job_runtime"`
 		User       float64            `json:"usr_cpu"`
 		LatencyUS  map[string]float64 `json:"latency_us"`
@@ -113,6 +114,10 @@ type (
 		Slat    fioLatency `json:"slat_ns"`
 		Clat    fioLatency `json:"clat_ns"`
 		Lat     fioLatency `json:"lat_ns"`
+	}
+	fioSync struct {
+		IOs int64      `json:"total_ios"`
+		Lat fioLatency `json:"lat_ns"`
 	}
 	fioLatency struct {
 		Min         int64            `json:"min"`

@@ -206,7 +206,7 @@ func (e *entry) add(j *report.Job, s *report.Stats, o *Options, hide hidden) err
 		switch {
 		case s.Error != nil:
 			e.errno, e.problem = errnoOf(s.Error), s.Error.Sentence
-		case e.continueOnError && s.FirstErrno != 0:
+		case s.FirstErrno != 0: // tolerated
 			e.errno, e.problem = s.FirstErrno, strerror(s.FirstErrno)
 		}
 	}

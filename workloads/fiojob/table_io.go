@@ -16,7 +16,8 @@ func ioOptions() []Option {
 		{
 			Name: "rw", Aliases: []string{"readwrite"}, Kind: enum{words: rwWords(), suffix: "N", set: setRW},
 			Group: GroupIO, Default: "read",
-			Help: "what I/O to do; :N is I/Os per random offset, or bytes skipped after each sequential I/O",
+			Help:    "what I/O to do; :N is I/Os per random offset, or bytes skipped after each sequential I/O",
+			Differs: "with :N, random kinds still do each block once, unless norandommap is given; fio does some twice and some never",
 		},
 		{
 			Name: "rw_sequencer", Kind: enum{words: words("sequential", "identical"), set: func(d *draft, w, _ string) error { d.Sequencer = w; return nil }},
