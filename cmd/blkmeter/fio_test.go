@@ -519,8 +519,11 @@ func TestCalledFio(t *testing.T) {
 		if exit != c.exit || !regexp.MustCompile(c.stdout).MatchString(stdout.String()) {
 			t.Errorf("fio %v: exit code %d, stdout %q, stderr %q", c.args, exit, &stdout, &stderr)
 		}
-		if c.exit != 0 && stderr.Len() == 0 {
-			t.Errorf("fio %v fails without a word", c.args)
+		if c.exit != 0 && !strings.Contains(stderr.String(), "blkmeter: ") {
+			t.Errorf("fio %v fails without a word: %s", c.args, &stderr)
+		}
+		if len(c.args) == 0 && !strings.Contains(stderr.String(), "--output-format") {
+			t.Errorf("fio alone does not show its help: %s", &stderr)
 		}
 	}
 }

@@ -73,6 +73,7 @@ func ioOptions() []Option {
 		{
 			Name: "fsync", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.FsyncEvery = int(v) }},
 			Group: GroupIO, Default: "0", Help: "fsync after every N writes; 0: never",
+			Differs: "in a mix, fio syncs again after each read until the next write",
 		},
 		{
 			Name: "fdatasync", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.FdatasyncEvery = int(v) }},
