@@ -261,6 +261,7 @@ func blockOptions() []Option {
 		{
 			Name: "bsrange", Aliases: []string{"blocksize_range"}, Kind: sizeRanges{set: func(d *draft, dir workloads.Direction, r workloads.SizeRange) { d.bsRange[dir] = r }},
 			Group: GroupBlock, Help: "draw block sizes from a range, in multiples of its lower end",
+			Differs: "an upper end that is no multiple of the lower one is not used itself, as it is by fio",
 		},
 		{
 			Name: "bssplit", Kind: text{form: "BYTES/PCT[:BYTES/PCT...]", set: setSplit}, Group: GroupBlock,
