@@ -81,6 +81,9 @@ func (a *app) runFio(cmd *cobra.Command, args []string) error {
 	o.Fio = true
 	plan, settings, err := fiojob.ParseArgs(args, o)
 	switch {
+	case err != nil && len(args) == 0:
+		cmd.SetOut(a.stderr)
+		return errors.Join(cmd.Help(), err)
 	case err != nil:
 		return err
 	case settings.Version:
@@ -89,10 +92,6 @@ func (a *app) runFio(cmd *cobra.Command, args []string) error {
 	}
 	if done, err := a.answer(cmd, settings, "fio"); done || err != nil {
 		return err
-	}
-	if len(plan.Jobs) == 0 {
-		cmd.SetOut(a.stderr)
-		return errors.Join(cmd.Help(), &toldError{fault.ExitUsage})
 	}
 	if len(settings.Formats) == 0 {
 		settings.Formats = []string{"normal"}

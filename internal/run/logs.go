@@ -162,7 +162,11 @@ func (c *conductor) closeLogs(j *jobRun) error {
 		if w.lost {
 			return nil // it may still write to its log
 		}
-		w.logging.recorder.Close(max(w.timing.ended-w.logging.from, 0))
+		ended := w.timing.ended
+		if w.verify != nil {
+			ended = max(ended, w.verify.back.ended)
+		}
+		w.logging.recorder.Close(max(ended-w.logging.from, 0))
 		blocked += w.logging.recorder.Blocked()
 	}
 	if blocked > 0 {

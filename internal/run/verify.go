@@ -413,6 +413,9 @@ func (v *verifying) readBack(w *worker, next func() (span, bool), held bool) err
 			return err
 		}
 		w.win.reaps[got]++
+		if w.logging != nil {
+			w.log(w.done[:got], complete)
+		}
 		for i := range w.done[:got] {
 			inFlight--
 			slot, result := w.done[i].Slot, w.done[i].Result

@@ -69,14 +69,11 @@ func (d *direction) add(o *direction) {
 	d.iops.add(&o.iops)
 }
 
-// then adds what one worker did after d: runtimes add up, too. The first samples of rates stay the only ones.
+// then adds what one worker did after d: runtimes add up, too.
 func (d *direction) then(o *direction) {
-	runtimeMS, bw, iops := d.runtimeMS+o.runtimeMS, d.bw, d.iops
+	runtimeMS := d.runtimeMS + o.runtimeMS
 	d.add(o)
 	d.runtimeMS = runtimeMS
-	if bw.n > 0 {
-		d.bw, d.iops = bw, iops
-	}
 }
 
 // syncs is an entry's fsync and fdatasync calls.
@@ -225,7 +222,7 @@ func (e *entry) add(j *report.Job, s *report.Stats, o *Options, hide hidden) err
 		switch {
 		case s.Error != nil:
 			e.errno, e.problem = errnoOf(s.Error), s.Error.Sentence
-		case e.continueOnError && s.FirstErrno != 0:
+		case s.FirstErrno != 0: // tolerated
 			e.errno, e.problem = s.FirstErrno, strerror(s.FirstErrno)
 		}
 	}
@@ -238,10 +235,13 @@ func (e *entry) add(j *report.Job, s *report.Stats, o *Options, hide hidden) err
 			parts = append(parts, &s.Verify.ReadBack.Read)
 		}
 		var dir direction
-		for _, part := range parts {
+		for i, part := range parts {
 			next, err := e.direction(part, o, hide)
 			if err != nil {
 				return fmt.Errorf("%s: %w", d, err)
+			}
+			if i > 0 { // samples of rates are those of the load
+				next.bw, next.iops = rate{}, rate{}
 			}
 			dir.then(next)
 		}

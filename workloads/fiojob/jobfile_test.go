@@ -397,6 +397,23 @@ func manySections(n int) string {
 	return b.String()
 }
 
+// A job file of 2,000 sections is read in less than 100 ms, other load on the machine aside.
+func TestManySectionsAreReadAtOnce(t *testing.T) {
+	const limit = 100 * time.Millisecond
+	opts := options(files{"x": manySections(2000)})
+	best := time.Hour
+	for range 20 {
+		start := time.Now()
+		if plan, _ := parse(t, opts, "x"); len(plan.Jobs) != 2000 {
+			t.Fatalf("%d jobs", len(plan.Jobs))
+		}
+		if best = min(best, time.Since(start)); best < limit {
+			return
+		}
+	}
+	t.Errorf("it took %v at best", best)
+}
+
 func BenchmarkJobFile2000Sections(b *testing.B) {
 	f := files{"x": manySections(2000)}
 	opts := options(f)

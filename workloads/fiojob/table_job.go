@@ -33,6 +33,7 @@ func jobOptions() []Option {
 		{
 			Name: "numjobs", Kind: integer{min: 1, max: maxInt, set: func(d *draft, v int64) { d.NumJobs = int(v) }},
 			Group: GroupJob, Default: "1", Help: "run this many clones of the job, each a worker of its own",
+			Differs: "clones follow each other in order; fio's second clone has the highest number, and so the highest offset",
 		},
 		{
 			Name: "loops", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.Loops = int(max(v, 1)) }},
