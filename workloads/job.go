@@ -191,6 +191,7 @@ type Job struct {
 	SQThreadPollCPU  int // -1 any
 	ForceAsync       int
 	NoWait           bool
+	SerializeOverlap bool   // an I/O waits for those in flight that it overlaps
 	SharedQueue      bool   // --queue=single
 	QueueLock        string // --queue-lock
 	QueueVariant     string // --queue-variant: "u1", "u2", "u2c", "u3"; what that lock is held for

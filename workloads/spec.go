@@ -30,6 +30,11 @@ type Verify struct {
 	HeaderSeed     bool   // headers carry the seed of their block and are checked for it
 	WriteSequence  bool   // headers carry the number of the write and are checked for it
 	TrimVerifyZero bool   // trimmed blocks must read as zeros
+	TrimPercent    int    // share of the written blocks that is trimmed, in percent; none without TrimBacklog
+	TrimBacklog    uint64 // trim after so many writes; 0: never
+	TrimBatch      uint64 // so many of the chosen blocks at a time; 0: TrimBacklog
+	StateSave      bool   // keep what was written in a file for later runs
+	StateLoad      bool   // expect what such a file says
 }
 
 // Logs says which per-interval or per-I/O logs are written. A log is wanted when its prefix is set or its

@@ -64,6 +64,9 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 			}
 			copied.workers = append(copied.workers, fresh)
 		}
+		if err := again.serialize(copied); err != nil {
+			return explain.Counts{}, explain.Stage{}, err
+		}
 		if err := again.verify(copied); err != nil {
 			return explain.Counts{}, explain.Stage{}, err
 		}

@@ -43,6 +43,7 @@ type jobRun struct {
 	features  []string
 	shared    *shared.Queue // with a single queue for all workers
 	steady    *steadyState  // nil when the job looks for none
+	state     *stateFile    // nil unless what the job writes is to be known to later runs
 
 	// Its course, in the hands of the conductor.
 	stop    *atomic.Bool  // its workers are to end
@@ -65,7 +66,7 @@ func (j *jobRun) issues(op engine.Op) bool {
 	case engine.OpDatasync:
 		return j.spec.FdatasyncEvery > 0
 	}
-	return j.spec.RW.Does(workloads.Direction(op))
+	return j.spec.RW.Does(workloads.Direction(op)) || op == engine.OpTrim && trims(j.spec)
 }
 
 // syncsAtEnd says whether each worker makes its writes stable before it ends.
@@ -129,6 +130,9 @@ func (c *conductor) open(ctx context.Context, j *jobRun) error {
 		if err := c.assign(ctx, j, w, clone); err != nil {
 			return err
 		}
+	}
+	if err := c.serialize(j); err != nil {
+		return err
 	}
 	return c.verify(j)
 }
@@ -314,7 +318,11 @@ func (c *conductor) assign(ctx context.Context, j *jobRun, w *worker, clone int)
 	w.files, w.regionLow, w.regionHigh = files, files[0].Low, files[0].High
 	kind := *s
 	kind.TimeBased = s.TimeBased && !s.Verify.Only
-	src, err := pattern.New(pattern.Config{Job: &kind, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)})
+	if passesOf(s) > 1 {
+		kind.Loops = 1 // each pass has a source of its own
+	}
+	w.pattern = pattern.Config{Job: &kind, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)}
+	src, err := pattern.New(w.pattern)
 	if err != nil {
 		return err
 	}

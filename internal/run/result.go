@@ -128,7 +128,7 @@ func (c *conductor) reportJob(j *jobRun, startedAt int64) {
 		if r.Error, code = c.errorOf(j, w); exit == fault.ExitDone {
 			exit = code
 		}
-		if w.verify != nil && !w.lost {
+		if w.verify != nil && w.verify.verifier != nil && !w.lost {
 			r.Verify = &w.verify.counts
 		}
 		out.Workers = append(out.Workers, r)

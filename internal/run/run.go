@@ -42,7 +42,7 @@ type Options struct {
 	Overwrite bool                // existing regular files named by write jobs are overwritten within their size, as fio does
 	Clock     string              // "monotonic" rules the time stamp counter out
 	Root      device.Root         // of /sys and /proc; "" is this machine's
-	DumpDir   string              // where verify_dump puts blocks; "": the working directory
+	DumpDir   string              // where verify_dump puts blocks and verify states lie; "": the working directory
 	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
 	Set       []device.Setting    // changes to the queues of the targets' disks, for the run
 	NoIdle    bool                // keep the CPUs awake meanwhile
@@ -107,6 +107,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 		result: newResult(o, plan),
 	}
 	defer c.closeTargets()
+	defer c.closeStates()
 	c.jobs = arrange(plan.Jobs)
 	for _, j := range c.jobs {
 		if err := unsupported(j.spec); err != nil {
@@ -121,6 +122,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 		if err := c.open(ctx, j); err != nil {
 			return nil, err
 		}
+	}
+	if err := c.checkApart(); err != nil {
+		return nil, err
 	}
 	if err := c.placeAll(); err != nil {
 		return nil, err
@@ -220,6 +224,7 @@ func (c *conductor) measure(ctx context.Context, startedAt int64) {
 	for stage, jobs := range stages {
 		s := &stageRun{conductor: c, jobs: jobs, number: stage + 1, stages: len(stages)}
 		s.run(ctx)
+		c.sealStates(jobs)
 		for _, j := range jobs {
 			c.compareWithCeiling(j)
 			c.reportJob(j, startedAt)
@@ -294,7 +299,7 @@ func (s *stageRun) run(ctx context.Context) {
 				s.done.Done()
 			}()
 			if w.verify != nil {
-				defer w.verify.writesDone.Do(w.verify.writing.Done)
+				defer w.verify.leave()
 			}
 			err := safely(func() error { return w.prepare(opens[w.job]) })
 			ready <- err
@@ -318,6 +323,9 @@ func (s *stageRun) run(ctx context.Context) {
 		}
 	}
 	for _, j := range s.jobs {
+		if j.state != nil && failed == nil {
+			failed = j.state.publish()
+		}
 		for _, w := range j.workers {
 			for _, t := range w.targets {
 				if failed == nil {

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,20 +19,24 @@ import (
 	"github.com/blkmeter/blkmeter/workloads/pattern"
 )
 
-// checking is what a job that verifies has beside the others; its workers share it.
+// checking is what a job that verifies has beside the others; its workers share it. A job that only keeps its
+// I/Os apart (serialize_overlap) has one, too: for each worker its own, and without a method.
 type checking struct {
 	spec    workloads.Verify
 	pattern *content.Pattern
 	block   int64 // bytes that every I/O is made up of
 	seed    uint64
 	regions map[string]*region // by resolved path of the target
-	writing sync.WaitGroup     // workers that have not ended their writes
+	order   []*region          // in the order of the job's targets
+	keeps   bool               // the job changes its regions, and keeps I/Os on the same blocks apart
+	passes  int                // how often the pattern runs; what a pass wrote is read back before the next
+	meeting *meeting           // of the workers, between writing and reading back
 }
 
 // region is what a job's workers check in one target.
 type region struct {
 	low, high int64
-	ledger    *content.Ledger // nil when this run did not write what is read
+	ledger    *content.Ledger // nil when nothing is known of who wrote what is read
 
 	mu sync.Mutex
 	at int64 // what lies before was handed out to be read back
@@ -44,24 +49,32 @@ func (r *region) next(most uint32) (offset int64, length uint32, ok bool) {
 	if offset, length, ok = r.ledger.Known(r.at, most); ok {
 		r.at = offset + int64(length)
 	}
-	return offset, length, ok
+	return offset, length, ok && offset < r.high
+}
+
+// rewind has next begin again at the start of each region.
+func (k *checking) rewind() {
+	for _, r := range k.order {
+		r.at = r.low
+	}
 }
 
 // verifying is a worker's part in checking its job's data.
 type verifying struct {
 	*checking
-	verifier *content.Verifier
-	regions  []*region // by file
-	reads    bool      // the ledger is only for what to read: nothing is written
+	verifier *content.Verifier // nil when nothing is checked
+	regions  []*region         // by file
+	reads    bool              // the ledger is only for what to read: nothing is written
 
 	waiting []pattern.IO // came from the pattern while another I/O held their blocks
 	ended   bool         // the pattern has no more
 	backlog []span       // written and not yet read back, for verify_backlog
+	trims   *trimming    // of what was written, for trim_backlog; nil without
 	dumpTo  string
 
-	counts     report.VerifyStats
-	readBytes  int64 // of the blocks that were read to be checked, and only for that
-	writesDone sync.Once
+	counts    report.VerifyStats
+	readBytes int64 // of the blocks that were read to be checked, and only for that
+	left      bool  // the meeting, for good
 }
 
 // span is some bytes of a file.
@@ -89,61 +102,154 @@ func (c *conductor) verify(j *jobRun) error {
 	if s.Verify.Only && !s.RW.Does(workloads.Write) {
 		return bad("VERIFY_ONLY", "give the rw= that the data was written with", "verify_only checks what a writing job wrote, and this one only reads")
 	}
-	// Blocks of this run differ from those of every other, or a lost write would show the same data.
-	k := &checking{spec: s.Verify, seed: rand.Uint64(), regions: map[string]*region{}}
-	writes := s.RW.Does(workloads.Write) && !s.Verify.Only
-	if !writes {
-		// Of what another run wrote it is not known which, and how often.
-		k.spec.HeaderSeed, k.spec.WriteSequence = false, false
+	if err := checkState(c, s); err != nil {
+		return err
 	}
+	if s.Verify.Only && !s.Verify.StateLoad && trims(s) && (s.Verify.TrimBacklog > 0 || among(j.workers)) {
+		return bad("VERIFY_ONLY", "write with verify_state_save=1, and check with verify_state_load=1", "which of the writes and trims came last is not known without a saved state")
+	}
+	// Blocks of this run differ from those of every other, or a lost write would show the same data.
+	k := &checking{spec: s.Verify, seed: rand.Uint64(), keeps: changes(s), passes: passesOf(s), meeting: newMeeting(len(j.workers))}
 	if s.Verify.Pattern != "" {
 		var err error
 		if k.pattern, err = content.ParsePattern(s.Verify.Pattern, os.ReadFile); err != nil {
 			return fmt.Errorf("job %s: verify_pattern: %w", s.Name, err)
 		}
 	}
+	k.survey(j.workers)
+	k.block = k.blockOf(j, j.workers)
+	if err := c.expect(j, k); err != nil {
+		return err
+	}
 	for _, w := range j.workers {
+		v := k.worker(w, j.depth)
+		v.reads, v.dumpTo = s.Verify.Only, c.o.DumpDir
+		var err error
+		if v.verifier, err = content.NewVerifier(&k.spec, k.pattern, int(k.block), w.index, k.seed); err != nil {
+			return fmt.Errorf("job %s: %w", s.Name, err)
+		}
+		if s.Verify.Backlog > 0 {
+			v.backlog = make([]span, 0, s.Verify.Backlog+uint64(j.depth))
+		}
+		if k.keeps {
+			v.trims = newTrimming(&s.Verify, j.seed+uint64(w.index))
+		}
+		w.filler = nil
+	}
+	return nil
+}
+
+// expect gives the regions their ledgers: empty ones for what the job will write, those of a saved state, or,
+// when nothing is known of who wrote what is read, none.
+func (c *conductor) expect(j *jobRun, k *checking) error {
+	s := j.spec
+	if s.Verify.StateLoad {
+		saved, err := c.loadState(j)
+		if err != nil {
+			return fmt.Errorf("job %s: %w", s.Name, err)
+		}
+		return k.adopt(s, saved)
+	}
+	if !k.keeps {
+		// Of what another run wrote it is not known which, and how often.
+		k.spec.HeaderSeed, k.spec.WriteSequence = false, false
+	}
+	if !s.RW.Destructive() {
+		return nil
+	}
+	if s.Verify.StateSave && k.keeps {
+		saved := &content.SavedState{
+			Kind: s.Verify.Kind, IntervalBytes: uint32(cmp.Or(s.Verify.IntervalBytes, k.block)), BlockBytes: k.block,
+			Seed: k.seed, Trims: trims(s),
+		}
+		for _, r := range k.order {
+			saved.Regions = append(saved.Regions, content.Extent{Low: r.low, High: r.high})
+		}
+		var err error
+		if j.state, err = c.createState(j, saved); err != nil {
+			return err
+		}
+		for i, r := range k.order {
+			r.ledger = saved.Ledgers[i]
+		}
+		return nil
+	}
+	return k.begin(s)
+}
+
+// begin gives the regions empty ledgers.
+func (k *checking) begin(s *workloads.Job) (err error) {
+	for _, r := range k.order {
+		if r.ledger, err = content.NewLedger(r.low, r.high, k.block); err != nil {
+			return fmt.Errorf("job %s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// checkState refuses what verify_state_save and verify_state_load cannot do.
+func checkState(c *conductor, s *workloads.Job) error {
+	bad := func(hint, why string) error { return fault.Usage("VERIFY_STATE_USE", hint, "job %s: %s", s.Name, why) }
+	switch {
+	case s.Verify.StateLoad && changes(s):
+		return bad("add verify_only=1, or use rw=read or randread", "verify_state_load checks what an earlier run wrote, and this job writes")
+	case s.Verify.StateSave && changes(s) && c.o.Explain:
+		return bad("leave one of them out", "--explain runs the job once more, and the saved verify state would not be that of the data")
+	}
+	return nil
+}
+
+// survey finds the regions of some workers.
+func (k *checking) survey(workers []*worker) {
+	k.regions = map[string]*region{}
+	for _, w := range workers {
 		for i, t := range w.targets {
 			r := k.regions[t.Resolved()]
 			if r == nil {
 				r = &region{low: w.files[i].Low, high: w.files[i].High}
 				k.regions[t.Resolved()] = r
+				k.order = append(k.order, r)
 			}
 			r.low, r.high = min(r.low, w.files[i].Low), max(r.high, w.files[i].High)
 		}
 	}
-	k.block = k.blockOf(j)
-	if s.RW.Destructive() {
-		for _, r := range k.regions {
-			var err error
-			if r.ledger, err = content.NewLedger(r.low, r.high, k.block); err != nil {
-				return fmt.Errorf("job %s: %w", s.Name, err)
-			}
-			r.at = r.low
-		}
+}
+
+// worker gives a worker its part.
+func (k *checking) worker(w *worker, depth int) *verifying {
+	v := &verifying{checking: k, waiting: make([]pattern.IO, 0, depth)}
+	for _, t := range w.targets {
+		v.regions = append(v.regions, k.regions[t.Resolved()])
 	}
-	k.writing.Add(len(j.workers))
+	v.counts.Faults = []report.FaultCount{}
+	v.counts.Mismatches = []report.Mismatch{}
+	w.verify = v
+	return v
+}
+
+// serialize has the workers of a job that does not verify keep overlapping I/Os apart (serialize_overlap), each
+// its own, as fio does. With one I/O in flight there is nothing to keep apart, nor among reads.
+func (c *conductor) serialize(j *jobRun) error {
+	s := j.spec
+	if !s.SerializeOverlap || s.Verify.Kind != "" || !s.RW.Destructive() || j.depth == 1 {
+		return nil
+	}
 	for _, w := range j.workers {
-		v := &verifying{checking: k, reads: s.Verify.Only, dumpTo: c.o.DumpDir, waiting: make([]pattern.IO, 0, j.depth)}
-		var err error
-		if v.verifier, err = content.NewVerifier(&k.spec, k.pattern, int(k.block), w.index, k.seed); err != nil {
-			return fmt.Errorf("job %s: %w", s.Name, err)
+		alone := []*worker{w}
+		k := &checking{keeps: true, passes: 1, meeting: newMeeting(1)}
+		k.survey(alone)
+		k.block = max(k.blockOf(j, alone), 512) // a block more or less makes an I/O wait, and no more
+		if err := k.begin(s); err != nil {
+			return err
 		}
-		for _, t := range w.targets {
-			v.regions = append(v.regions, k.regions[t.Resolved()])
-		}
-		v.counts.Faults = []report.FaultCount{}
-		v.counts.Mismatches = []report.Mismatch{}
-		if s.Verify.Backlog > 0 {
-			v.backlog = make([]span, 0, s.Verify.Backlog+uint64(j.depth))
-		}
-		w.verify, w.filler = v, nil
+		k.worker(w, j.depth)
 	}
+	j.decide("serialize_overlap", "on", "an I/O waits while another one of its worker is in flight on the same bytes")
 	return nil
 }
 
 // blockOf returns the largest number of bytes that every I/O of the job is made up of.
-func (k *checking) blockOf(j *jobRun) int64 {
+func (k *checking) blockOf(j *jobRun, workers []*worker) int64 {
 	s := j.spec
 	block := max(s.RWSkipBytes, -s.RWSkipBytes)
 	for d := workloads.Read; d < workloads.Directions; d++ {
@@ -162,7 +268,7 @@ func (k *checking) blockOf(j *jobRun) int64 {
 	if s.Zones.SizeBytes > 0 {
 		block = gcd(gcd(block, s.Zones.RangeBytes), s.Zones.SkipBytes)
 	}
-	for _, w := range j.workers {
+	for _, w := range workers {
 		for i, t := range w.targets {
 			block = gcd(block, w.files[i].Low-k.regions[t.Resolved()].low)
 		}
@@ -179,7 +285,7 @@ func gcd(a, b int64) int64 {
 
 // next is the source of a worker that verifies: the pattern, except that an I/O waits while another one
 // holds one of its blocks. No two I/Os of which one is a write are ever in flight on the same block, since
-// nobody could say what it contains afterwards.
+// nobody could say what it contains afterwards. I/Os on a block keep their order.
 func (v *verifying) next(w *worker, ios []pattern.IO) int {
 	if v.backlogFull() {
 		if len(w.free) < len(w.slots) {
@@ -192,7 +298,7 @@ func (v *verifying) next(w *worker, ios []pattern.IO) int {
 	}
 	n, kept := 0, 0
 	for _, io := range v.waiting {
-		if n < len(ios) && v.acquire(&io) {
+		if n < len(ios) && v.acquire(&io, v.waiting[:kept]) {
 			ios[n] = io
 			n++
 		} else {
@@ -204,10 +310,13 @@ func (v *verifying) next(w *worker, ios []pattern.IO) int {
 	for n < len(ios) && !v.ended && len(v.waiting) < cap(v.waiting) {
 		want := min(len(ios)-n, cap(v.waiting)-len(v.waiting))
 		from := n
-		got := w.source.Next(ios[from : from+want])
-		v.ended = got < want
+		got := v.trims.next(ios[from : from+want])
+		if got == 0 {
+			got = w.source.Next(ios[from : from+want])
+			v.ended = got < want
+		}
 		for _, io := range ios[from : from+got] {
-			if v.acquire(&io) {
+			if v.acquire(&io, v.waiting) {
 				ios[n] = io
 				n++
 			} else {
@@ -221,13 +330,25 @@ func (v *verifying) next(w *worker, ios []pattern.IO) int {
 	return n
 }
 
-func (v *verifying) acquire(io *pattern.IO) bool {
-	l := v.regions[io.File].ledger
-	return io.Op > pattern.OpTrim || l == nil || l.Acquire(io.Offset, io.Length)
+// acquire takes the blocks of an I/O, unless another one holds one of them or waits for it.
+func (v *verifying) acquire(io *pattern.IO, before []pattern.IO) bool {
+	if io.Op > pattern.OpTrim || !v.keeps {
+		return true
+	}
+	for i := range before {
+		b := &before[i]
+		if b.File == io.File && b.Offset < io.Offset+int64(io.Length) && io.Offset < b.Offset+int64(b.Length) {
+			return false
+		}
+	}
+	return v.regions[io.File].ledger.Acquire(io.Offset, io.Length)
 }
 
 // fill makes the data of a batch's writes.
 func (v *verifying) fill(w *worker, reqs []engine.Request) {
+	if v.verifier == nil {
+		return
+	}
 	for i := range reqs {
 		if r := &reqs[i]; r.Op == engine.OpWrite {
 			v.verifier.Fill(w.config.Buffer(r.Slot)[:r.Length], r.Offset, v.regions[r.File].ledger)
@@ -251,15 +372,16 @@ func (v *verifying) settle(w *worker, done []engine.Completion) {
 			if ok && v.spec.Backlog > 0 {
 				v.backlog = append(v.backlog, at)
 			}
-		case engine.OpTrim:
-			if l != nil {
-				l.Trimmed(at.offset, at.length, ok)
-			}
-		default:
 			if ok {
+				v.trims.wrote(at)
+			}
+		case engine.OpTrim:
+			l.Trimmed(at.offset, at.length, ok)
+		default:
+			if ok && v.verifier != nil {
 				v.check(w, w.config.Buffer(done[i].Slot)[:at.length], at)
 			}
-			if l != nil {
+			if v.keeps {
 				l.Release(at.offset, at.length)
 			}
 		}
@@ -268,13 +390,16 @@ func (v *verifying) settle(w *worker, done []engine.Completion) {
 
 // abandon gives back the blocks of what a worker that gave up still had in flight.
 func (v *verifying) abandon(w *worker) {
+	if !v.keeps {
+		return
+	}
 	idle := make([]bool, len(w.slots))
 	for _, s := range w.free {
 		idle[s] = true
 	}
 	for i := range w.slots {
 		req := &w.slots[i].req
-		if idle[i] || req.Op > engine.OpTrim || v.regions[req.File].ledger == nil {
+		if idle[i] || req.Op > engine.OpTrim {
 			continue
 		}
 		offset, length := req.Offset-int64(req.Skip), req.Length+req.Skip
@@ -466,12 +591,17 @@ func (v *verifying) replay(w *worker) {
 
 // readPhase reads back what was written, when all of the job's workers have written it.
 func (v *verifying) readPhase(w *worker) error {
-	v.writesDone.Do(v.writing.Done)
-	if v.regions[0].ledger == nil || !v.spec.Do && !v.reads || w.stop.Load() || w.failed() || len(w.free) < len(w.slots) {
+	if v.regions[0].ledger == nil || !v.spec.Do && !v.reads || w.stop.Load() || w.failed() || len(w.free) < len(w.slots) || !v.keeps && !v.reads {
 		return nil
 	}
-	v.writing.Wait()
+	return v.readPass(w)
+}
+
+// readPass reads back what was written so far, together with the job's other workers.
+func (v *verifying) readPass(w *worker) error {
+	v.meeting.wait(v.rewind)
 	w.reading.Store(true)
+	defer w.reading.Store(false)
 	start := w.clock.Now()
 	for _, t := range w.targets {
 		if err := t.DropCache(); err != nil {
@@ -479,8 +609,16 @@ func (v *verifying) readPhase(w *worker) error {
 		}
 	}
 	err := v.readAll(w)
-	v.counts.RuntimeNS = w.clock.Now() - start
+	v.counts.RuntimeNS += w.clock.Now() - start
 	return err
+}
+
+// leave tells the other workers not to wait for this one any more.
+func (v *verifying) leave() {
+	if !v.left {
+		v.left = true
+		v.meeting.leave()
+	}
 }
 
 // verdict tells what the check found, nil when all was well.

@@ -55,6 +55,7 @@ type worker struct {
 	place   place
 	targets []*target.Target // by pattern.IO.File
 	files   []pattern.File   // the clone's region of each
+	pattern pattern.Config   // what source is made from
 	arena   *mem.Arena
 	failure failure
 	outcome outcome
@@ -320,8 +321,8 @@ func (w *worker) measure(t0 int64) {
 		w.pacing.begin(t0)
 	}
 	var err error
-	if w.verify != nil && w.verify.reads {
-		w.verify.replay(w)
+	if w.verify != nil {
+		err = w.verify.work(w)
 	} else {
 		err = w.loop()
 	}
