@@ -628,7 +628,10 @@ func (v *verifying) verdict(job string, ignored []syscall.Errno) *report.Error {
 		return nil
 	}
 	sentence := fmt.Sprintf("job %s: %s", job, v.counts.Mismatches[0].Sentence)
-	if n > 1 {
+	switch {
+	case n == 2:
+		sentence += " (and one more block is wrong)"
+	case n > 2:
 		sentence += fmt.Sprintf(" (and %d more blocks are wrong)", n-1)
 	}
 	return &report.Error{Code: "VERIFY_MISMATCH", Sentence: sentence, Hint: "the Result lists the first of them; --verify_dump=1 saves them", Errno: int(syscall.EILSEQ)}
