@@ -94,3 +94,9 @@ type SteadyState struct {
 	Ramp     time.Duration
 	Interval time.Duration
 }
+
+// Trims says whether the job trims anything: by its rw=, or because a share of what it writes is trimmed before
+// it is verified.
+func (j *Job) Trims() bool {
+	return j.RW.Does(Trim) || j.Verify.Kind != "" && j.RW.Does(Write) && j.Verify.TrimPercent > 0 && j.Verify.TrimBacklog > 0
+}

@@ -66,7 +66,7 @@ func (j *jobRun) issues(op engine.Op) bool {
 	case engine.OpDatasync:
 		return j.spec.FdatasyncEvery > 0
 	}
-	return j.spec.RW.Does(workloads.Direction(op)) || op == engine.OpTrim && trims(j.spec)
+	return j.spec.RW.Does(workloads.Direction(op)) || op == engine.OpTrim && j.spec.Trims()
 }
 
 // syncsAtEnd says whether each worker makes its writes stable before it ends.

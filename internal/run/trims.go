@@ -21,11 +21,6 @@ type trimming struct {
 // mostChosen bounds what waits to be trimmed, when batches are smaller than what the writes add.
 const mostChosen = 1 << 16
 
-// trims says whether the job trims anything.
-func trims(s *workloads.Job) bool {
-	return s.RW.Does(workloads.Trim) || s.Verify.Kind != "" && s.RW.Does(workloads.Write) && s.Verify.TrimPercent > 0 && s.Verify.TrimBacklog > 0
-}
-
 // newTrimming returns nil when the job does not ask for it.
 func newTrimming(v *workloads.Verify, seed uint64) *trimming {
 	if v.TrimPercent == 0 || v.TrimBacklog == 0 {

@@ -105,7 +105,7 @@ func (c *conductor) verify(j *jobRun) error {
 	if err := checkState(c, s); err != nil {
 		return err
 	}
-	if s.Verify.Only && !s.Verify.StateLoad && trims(s) && (s.Verify.TrimBacklog > 0 || among(j.workers)) {
+	if s.Verify.Only && !s.Verify.StateLoad && s.Trims() && (s.Verify.TrimBacklog > 0 || among(j.workers)) {
 		return bad("VERIFY_ONLY", "write with verify_state_save=1, and check with verify_state_load=1", "which of the writes and trims came last is not known without a saved state")
 	}
 	// Blocks of this run differ from those of every other, or a lost write would show the same data.
@@ -160,7 +160,7 @@ func (c *conductor) expect(j *jobRun, k *checking) error {
 	if s.Verify.StateSave && k.keeps {
 		saved := &content.SavedState{
 			Kind: s.Verify.Kind, IntervalBytes: uint32(cmp.Or(s.Verify.IntervalBytes, k.block)), BlockBytes: k.block,
-			Seed: k.seed, Trims: trims(s),
+			Seed: k.seed, Trims: s.Trims(),
 		}
 		for _, r := range k.order {
 			saved.Regions = append(saved.Regions, content.Extent{Low: r.low, High: r.high})

@@ -74,7 +74,7 @@ func TestNoJobRaisesFalseAlarms(t *testing.T) {
 			later := j
 			later.Verify.StateSave, later.Destroy = false, ""
 			later.Verify.Only = true
-			if j.Verify.TrimPercent == 0 && (j.NumJobs == 1 || !trims(&j)) {
+			if j.Verify.TrimPercent == 0 && (j.NumJobs == 1 || !j.Trims()) {
 				sound(t, dir, "verify_only", later)
 			}
 			later.Verify.StateLoad = true
