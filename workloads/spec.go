@@ -33,6 +33,8 @@ type Verify struct {
 	TrimPercent    int    // share of the written blocks that is trimmed, in percent; none without TrimBacklog
 	TrimBacklog    uint64 // trim after so many writes; 0: never
 	TrimBatch      uint64 // so many of the chosen blocks at a time; 0: TrimBacklog
+	Async          int    // threads that check what a worker reads; 0: the worker itself
+	AsyncCPUs      []int  // where they run; nil: anywhere
 	StateSave      bool   // keep what was written in a file for later runs
 	StateLoad      bool   // expect what such a file says
 }

@@ -19,6 +19,11 @@ func passesOf(s *workloads.Job) int {
 
 // work does the job's I/O, and reads back after every pass but the last, which readPhase reads.
 func (v *verifying) work(w *worker) error {
+	if v.beside != nil {
+		if err := v.beside.start(); err != nil {
+			return err
+		}
+	}
 	for pass := 1; ; pass++ {
 		if !v.reads {
 			if err := w.loop(); err != nil {

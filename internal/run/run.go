@@ -272,7 +272,7 @@ func (s *stageRun) run(ctx context.Context) {
 		s.workers = append(s.workers, j.workers...)
 	}
 	procs := runtime.GOMAXPROCS(0)
-	if need := len(s.workers) + 2 + s.logWriters(); need > procs {
+	if need := len(s.workers) + 2 + s.logWriters() + s.checkers(); need > procs {
 		// A worker that returns from a system call needs a processor of the Go scheduler at once.
 		runtime.GOMAXPROCS(need)
 		defer runtime.GOMAXPROCS(procs)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/blkmeter/blkmeter/engine"
@@ -71,7 +72,10 @@ type verifying struct {
 	backlog []span       // written and not yet read back, for verify_backlog
 	trims   *trimming    // of what was written, for trim_backlog; nil without
 	dumpTo  string
+	beside  *checkers // threads that check for the worker (verify_async); nil: it checks itself
 
+	noting    sync.Mutex // guards the mismatches in counts
+	wrong     atomic.Bool
 	counts    report.VerifyStats
 	readBytes int64 // of the blocks that were read to be checked, and only for that
 	left      bool  // the meeting, for good
@@ -124,8 +128,14 @@ func (c *conductor) verify(j *jobRun) error {
 	for _, w := range j.workers {
 		v := k.worker(w, j.depth)
 		v.reads, v.dumpTo = s.Verify.Only, c.o.DumpDir
+		verifier := func() (*content.Verifier, error) {
+			return content.NewVerifier(&k.spec, k.pattern, int(k.block), w.index, k.seed)
+		}
 		var err error
-		if v.verifier, err = content.NewVerifier(&k.spec, k.pattern, int(k.block), w.index, k.seed); err != nil {
+		if v.verifier, err = verifier(); err == nil && s.Verify.Async > 0 {
+			v.beside, err = newCheckers(v, w, s.Verify.Async, s.Verify.AsyncCPUs, verifier)
+		}
+		if err != nil {
 			return fmt.Errorf("job %s: %w", s.Name, err)
 		}
 		if s.Verify.Backlog > 0 {
@@ -413,23 +423,35 @@ func (v *verifying) abandon(w *worker) {
 
 // check compares what was read with what was written, block by block. The caller holds the blocks.
 func (v *verifying) check(w *worker, buf []byte, at span) {
-	v.counts.Bytes += int64(len(buf))
 	interval := v.verifier.Interval()
-	for ; len(buf) >= interval; buf, at.offset = buf[interval:], at.offset+int64(interval) {
-		v.counts.Blocks++
-		m := v.verifier.CheckBlock(buf[:interval], at.offset, v.regions[at.file].ledger.Expect(at.offset))
-		if m == nil {
-			continue
+	ledger := v.regions[at.file].ledger
+	v.counts.Bytes += int64(len(buf))
+	v.counts.Blocks += int64(len(buf) / interval)
+	if v.beside != nil {
+		v.beside.hand(buf, at, ledger)
+	} else {
+		for ; len(buf) >= interval; buf, at.offset = buf[interval:], at.offset+int64(interval) {
+			v.judge(w, v.verifier, buf[:interval], at.offset, at.file, ledger.Expect(at.offset))
 		}
-		v.note(w, m, at.file, buf[:interval])
-		if v.spec.Fatal {
-			w.spent = true
-		}
+	}
+	if v.spec.Fatal && v.wrong.Load() {
+		w.spent = true
 	}
 }
 
+// judge checks a block and notes a mismatch. Checkers come here side by side.
+func (v *verifying) judge(w *worker, verifier *content.Verifier, block []byte, offset int64, file uint16, want content.Expected) {
+	m := verifier.CheckBlock(block, offset, want)
+	if m == nil || v.spec.Fatal && v.wrong.Swap(true) {
+		return
+	}
+	v.noting.Lock()
+	defer v.noting.Unlock()
+	v.note(w, verifier, m, file, block)
+}
+
 // note counts a mismatch, and tells the first ones.
-func (v *verifying) note(w *worker, m *content.Mismatch, file uint16, block []byte) {
+func (v *verifying) note(w *worker, verifier *content.Verifier, m *content.Mismatch, file uint16, block []byte) {
 	v.counts.Mismatched++
 	v.counts.Faults = report.CountFault(v.counts.Faults, m.Fault.String(), 1)
 	if len(v.counts.Mismatches) == mostReported {
@@ -438,21 +460,21 @@ func (v *verifying) note(w *worker, m *content.Mismatch, file uint16, block []by
 	path := w.targets[file].Path()
 	found := report.Mismatch{Path: path, OffsetBytes: m.Offset, LengthBytes: int64(m.Length), FirstByte: int64(m.First), Fault: m.Fault.String(), Sentence: path + ": " + m.Error()}
 	if v.spec.Dump {
-		found.Dumped = v.dump(path, block, m)
+		found.Dumped = v.dump(verifier, path, block, m)
 	}
 	v.counts.Mismatches = append(v.counts.Mismatches, found)
 }
 
 // dump writes the block that was found, and the expected one when that is known, to files beside each other
 // and returns their names. As in fio, they are named after the target and the offset.
-func (v *verifying) dump(path string, block []byte, m *content.Mismatch) []string {
+func (v *verifying) dump(verifier *content.Verifier, path string, block []byte, m *content.Mismatch) []string {
 	names := []string{}
 	stem := filepath.Join(v.dumpTo, fmt.Sprintf("%s.%d", filepath.Base(path), m.Offset))
 	received := append([]byte(nil), block...)
 	for _, part := range []struct {
 		suffix string
 		data   []byte
-	}{{".received", received}, {".expected", v.verifier.Rebuild(received, m)}} {
+	}{{".received", received}, {".expected", verifier.Rebuild(received, m)}} {
 		if part.data == nil {
 			continue
 		}
@@ -530,6 +552,7 @@ func (v *verifying) readBack(w *worker, next func() (span, bool), held bool) err
 			ready = copy(w.reqs, w.reqs[taken:ready])
 		}
 		if inFlight == 0 && ready == 0 {
+			v.beside.drain()
 			return failed
 		}
 		got, err := w.queue.Reap(w.done, 1, -1)
@@ -563,7 +586,7 @@ func (v *verifying) readBack(w *worker, next func() (span, bool), held bool) err
 
 // endsEarly says whether reading back ends now: the run was stopped, or a mismatch is fatal.
 func (v *verifying) endsEarly(w *worker) bool {
-	return w.stop.Load() || v.spec.Fatal && v.counts.Mismatched > 0
+	return w.stop.Load() || v.spec.Fatal && v.wrong.Load()
 }
 
 // readFailed tells that a block could not be read back.
@@ -591,6 +614,7 @@ func (v *verifying) replay(w *worker) {
 
 // readPhase reads back what was written, when all of the job's workers have written it.
 func (v *verifying) readPhase(w *worker) error {
+	defer v.beside.close()
 	if v.regions[0].ledger == nil || !v.spec.Do && !v.reads || w.stop.Load() || w.failed() || len(w.free) < len(w.slots) || !v.keeps && !v.reads {
 		return nil
 	}

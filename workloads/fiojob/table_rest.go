@@ -68,12 +68,12 @@ func verifyOptions() []Option {
 			Help: "check so many blocks at a time",
 		},
 		{
-			Name: "verify_async", Kind: integer{max: 1024}, Group: GroupVerify, Default: "0",
-			Help: "threads that compute checksums", Effect: Ignored, Why: "each worker checks what it read itself, outside the measured window",
+			Name: "verify_async", Kind: integer{max: 1024, set: func(d *draft, v int64) { d.Verify.Async = int(v) }}, Group: GroupVerify, Default: "0",
+			Help: "threads that check what each worker reads; 0: the worker itself",
 		},
 		{
-			Name: "verify_async_cpus", Kind: text{form: "LIST"}, Group: GroupVerify,
-			Help: "CPUs of those threads", Effect: Ignored, Why: "each worker checks what it read itself, outside the measured window",
+			Name: "verify_async_cpus", Kind: text{form: "LIST", set: func(d *draft, v string) (err error) { d.Verify.AsyncCPUs, err = parseCPUs(v); return err }}, Group: GroupVerify,
+			Help: "CPUs of those threads",
 		},
 		{
 			Name: "verify_state_save", Kind: boolean{set: func(d *draft, v bool) { d.Verify.StateSave = v }}, Group: GroupVerify, Default: "0",
