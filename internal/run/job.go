@@ -29,6 +29,7 @@ import (
 type jobRun struct {
 	spec      *workloads.Job
 	index     int
+	first     int // number of its first clone among those of all jobs
 	stage     int // jobs of one stage run together; a stonewall starts a new one
 	group     int // reporting group
 	choice    catalog.Choice
@@ -96,7 +97,7 @@ func (j *jobRun) toleratesError(op engine.Op, errno syscall.Errno) bool {
 // arrange numbers stages and reporting groups as fio does: a stonewall begins both, new_group only a group.
 func arrange(jobs []workloads.Job) []*jobRun {
 	runs := make([]*jobRun, len(jobs))
-	stage, group := 0, 0
+	stage, group, first := 0, 0, 0
 	for i := range jobs {
 		j := &jobs[i]
 		if i > 0 && j.Stonewall {
@@ -105,7 +106,8 @@ func arrange(jobs []workloads.Job) []*jobRun {
 		if i > 0 && (j.Stonewall || j.NewGroup) {
 			group++
 		}
-		runs[i] = &jobRun{spec: j, index: i, stage: stage, group: group, stop: new(atomic.Bool)}
+		runs[i] = &jobRun{spec: j, index: i, first: first, stage: stage, group: group, stop: new(atomic.Bool)}
+		first += j.NumJobs
 	}
 	return runs
 }

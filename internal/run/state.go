@@ -30,12 +30,8 @@ func stateFault(err error, path string) error {
 
 // statePath returns where the state of a job lies. It is named as fio names its own.
 func (c *conductor) statePath(j *jobRun) string {
-	first := 0 // the number of its first clone
-	for _, other := range c.jobs[:j.index] {
-		first += other.spec.NumJobs
-	}
 	name := strings.ReplaceAll(j.spec.Name, "/", "_")
-	return filepath.Join(c.o.DumpDir, fmt.Sprintf("local-%s-%d-verify.state", name, first))
+	return filepath.Join(c.o.DumpDir, fmt.Sprintf("local-%s-%d-verify.state", name, j.first))
 }
 
 // createState makes the file in which a job's ledgers lie.
@@ -58,6 +54,7 @@ func (c *conductor) createState(j *jobRun, saved *content.SavedState) (*stateFil
 	if s.unmap, err = s.lay(n); err != nil {
 		return nil, errors.Join(stateFault(err, path), s.close())
 	}
+	j.decide("verify state", path, "what was written is kept there; verify_state_load=1 checks it later")
 	return s, nil
 }
 
@@ -148,6 +145,11 @@ func (c *conductor) loadState(j *jobRun) (*content.SavedState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	why := "it is of a run that ended"
+	if !saved.Ended {
+		why = "it is of a run that was cut: what was in flight may be old or new"
+	}
+	j.decide("verify state", path, why)
 	return saved, nil
 }
 
