@@ -15,7 +15,7 @@ type trimming struct {
 	rng          *rand.Rand
 	chosen       []span // written and to be trimmed, oldest first
 	written      uint64 // since the last batch
-	left         uint64 // of the batch that is going on
+	left         uint64 // of the batches that are due
 }
 
 // mostChosen bounds what waits to be trimmed, when batches are smaller than what the writes add.
@@ -30,7 +30,7 @@ func newTrimming(v *workloads.Verify, seed uint64) *trimming {
 	if batch == 0 {
 		batch = v.TrimBacklog
 	}
-	return &trimming{percent: v.TrimPercent, every: v.TrimBacklog, batch: batch, rng: rand.New(rand.NewPCG(seed, 0x7472696d)), chosen: make([]span, 0, mostChosen)}
+	return &trimming{percent: v.TrimPercent, every: v.TrimBacklog, batch: min(batch, mostChosen), rng: rand.New(rand.NewPCG(seed, 0x7472696d)), chosen: make([]span, 0, mostChosen)}
 }
 
 // wrote notes a write that was done.
@@ -49,9 +49,8 @@ func (t *trimming) next(ios []pattern.IO) int {
 	if t == nil {
 		return 0
 	}
-	if t.written >= t.every {
-		t.written, t.left = 0, t.batch
-	}
+	t.left += t.written / t.every * t.batch
+	t.written %= t.every
 	n := int(min(t.left, uint64(len(t.chosen)), uint64(len(ios))))
 	for i, at := range t.chosen[:n] {
 		ios[i] = pattern.IO{Offset: at.offset, Length: at.length, File: at.file, Op: pattern.OpTrim}
