@@ -219,6 +219,7 @@ type Job struct {
 	Uncached         bool   // buffered I/O leaves nothing in the page cache
 	Atomic           bool   // writes happen whole or not at all
 	Offload          bool   // io_submit_mode=offload: a pool of IODepth threads does each clone's I/O
+	SerializeOverlap bool   // an I/O waits for those in flight that it overlaps
 	SharedQueue      bool   // --queue=single
 	QueueLock        string // --queue-lock
 	QueueVariant     string // --queue-variant: "u1", "u2", "u2c", "u3"; what that lock is held for

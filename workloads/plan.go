@@ -280,6 +280,12 @@ func (jf *JobForecast) amounts(j *Job, transfer int64) {
 		return transfer
 	}
 	jf.ReadBytes, jf.WriteBytes, jf.TrimBytes = share(Read), share(Write), share(Trim)
+	if !j.RW.Does(Trim) && j.Trims() && !j.Verify.Only {
+		jf.TrimBytes = jf.WriteBytes // unknown, too
+		if jf.WriteBytes > 0 {
+			jf.TrimBytes = int64(float64(jf.WriteBytes) * float64(j.Verify.TrimPercent) / 100)
+		}
+	}
 }
 
 // claim is a region that a worker uses.

@@ -91,7 +91,7 @@ func (c *conductor) compareWithCeiling(j *jobRun) {
 	for op := range j.totals[0].ops {
 		ios += j.totals[0].ops[op].ios
 	}
-	rate := float64(ios) * 1e9 / float64(max(w.timing.ended-w.timing.measured, 1))
+	rate := float64(ios) * 1e9 / float64(max(w.timing.ended-w.timing.measured-j.totals[0].asideNS, 1))
 	if rate < mayBind {
 		return
 	}

@@ -136,7 +136,7 @@ func (c *conductor) reportJob(j *jobRun, startedAt int64) {
 		if r.Error, code = c.errorOf(j, w); exit == fault.ExitDone {
 			exit = code
 		}
-		if w.verify != nil && !w.lost {
+		if w.verify != nil && w.verify.verifier != nil && !w.lost {
 			w.verify.counts.ReadBack = w.verify.back.report()
 			r.Verify = &w.verify.counts
 		}

@@ -43,7 +43,7 @@ type Options struct {
 	GoOn      bool                // stages behind a job that failed run, too, as in fio
 	Clock     string              // "monotonic" rules the time stamp counter out
 	Root      device.Root         // of /sys and /proc; "" is this machine's
-	DumpDir   string              // where verify_dump puts blocks; "": the working directory
+	DumpDir   string              // where verify_dump puts blocks and verify states lie; "": the working directory
 	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
 	Set       []device.Setting    // changes to the queues of the targets' disks, for the run
 	NoIdle    bool                // keep the CPUs awake meanwhile
@@ -113,6 +113,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 		result: newResult(o, plan),
 	}
 	defer c.closeTargets()
+	defer c.closeStates()
 	c.jobs = arrange(plan.Jobs)
 	for _, j := range c.jobs {
 		if j.spec, err = FindFiles(j.spec); err != nil {
@@ -133,6 +134,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 		if err := c.open(ctx, j); err != nil {
 			return nil, err
 		}
+	}
+	if err := c.checkApart(); err != nil {
+		return nil, err
 	}
 	if err := c.placeAll(); err != nil {
 		return nil, err
@@ -261,6 +265,7 @@ func (c *conductor) measure(ctx context.Context, startedAt int64) {
 	for stage, jobs := range stages {
 		s := &stageRun{conductor: c, jobs: jobs, number: stage + 1, stages: len(stages)}
 		s.run(ctx)
+		c.sealStates(jobs)
 		for _, j := range jobs {
 			c.compareWithCeiling(j)
 			c.reportJob(j, startedAt)
@@ -338,7 +343,7 @@ func (s *stageRun) run(ctx context.Context) {
 	}
 	defer restore()
 	procs := runtime.GOMAXPROCS(0)
-	if need := len(s.workers) + 2 + s.logWriters() + s.poolThreads(); need > procs {
+	if need := len(s.workers) + 2 + s.logWriters() + s.poolThreads() + s.checkers(); need > procs {
 		// A worker that returns from a system call needs a processor of the Go scheduler at once.
 		runtime.GOMAXPROCS(need)
 		defer runtime.GOMAXPROCS(procs)
@@ -370,7 +375,7 @@ func (s *stageRun) run(ctx context.Context) {
 				s.done.Done()
 			}()
 			if w.verify != nil {
-				defer w.verify.writesDone.Do(w.verify.writing.Done)
+				defer w.verify.leave()
 			}
 			err := safely(func() error { return w.prepare(opens[w.job]) })
 			ready <- err
@@ -397,6 +402,9 @@ func (s *stageRun) run(ctx context.Context) {
 		s.beforehand(ctx)
 	}
 	for _, j := range s.jobs {
+		if j.state != nil && failed == nil {
+			failed = j.state.publish()
+		}
 		for _, w := range j.workers {
 			for _, t := range w.targets {
 				if failed == nil {

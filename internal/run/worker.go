@@ -59,6 +59,7 @@ type worker struct {
 	place    place
 	targets  []*target.Target // by pattern.IO.File
 	files    []pattern.File   // the clone's region of each
+	pattern  pattern.Config   // what source is made from
 	arena    *mem.Arena
 	locked   *mem.Arena // memory that it keeps from others (lockmem); nil for none
 	rotation *rotation  // opens and closes files during the run; nil when all of them stay open
@@ -353,8 +354,8 @@ func (w *worker) measure(t0 int64) {
 		w.search.begin(w)
 	}
 	var err error
-	if w.verify != nil && w.verify.reads {
-		w.verify.replay(w)
+	if w.verify != nil {
+		err = w.verify.work(w)
 	} else {
 		err = w.loops()
 	}

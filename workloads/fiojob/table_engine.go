@@ -46,9 +46,9 @@ func engineOptions() []Option {
 			Differs: "each thread has a queue of depth 1 of any engine; paced jobs keep their intended times with either",
 		},
 		{
-			Name: "serialize_overlap", Kind: boolean{}, Group: GroupEngine, Default: "0",
-			Help:   "never have two I/Os in flight that overlap",
-			Effect: Refused, Why: "only verify keeps overlapping I/Os apart; the random map and sequential jobs do not make any",
+			Name: "serialize_overlap", Kind: boolean{set: func(d *draft, v bool) { d.SerializeOverlap = v }}, Group: GroupEngine, Default: "0",
+			Help:    "never have two I/Os of a worker in flight that overlap",
+			Differs: "jobs with verify always keep theirs apart",
 		},
 		{
 			Name: "hipri", Kind: flag{set: func(d *draft, v bool) { d.HiPri = v }}, Group: GroupEngine, Engine: "io_uring, pvsync2",
