@@ -112,5 +112,8 @@ func shrink(j *workloads.Job, dir string) {
 	j.Loops, j.Runtime, j.RampTime, j.StartDelay = 1, 100*time.Millisecond, 0, workloads.DurationRange{}
 	j.Direct, j.HiPri, j.CPUsAllowed = false, false, nil // what the machine of the tests may not have
 	j.AllowFileCreate = true
+	if j.LatencyTarget.Limit > 0 { // until the search ends
+		j.LatencyTarget.Window, j.TimeBased, j.Runtime = 5*time.Millisecond, true, 10*time.Second
+	}
 	j.SteadyState.Duration, j.Logs, j.Layout.FillDevice = 0, workloads.Logs{}, false
 }
