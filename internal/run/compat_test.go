@@ -302,4 +302,7 @@ func shrink(j *workloads.Job, dir string) {
 	j.Loops, j.Runtime, j.RampTime, j.StartDelay = 1, 100*time.Millisecond, 0, workloads.DurationRange{}
 	j.Direct, j.HiPri, j.CPUsAllowed = false, false, nil // what the machine of the tests may not have
 	j.SteadyState.Duration, j.Logs, j.Layout.FillDevice = 0, workloads.Logs{}, false
+	if j.RW.Does(workloads.Read) {
+		j.Layout.CreateOnOpen = false // there would be nothing to read, in fio's run either
+	}
 }
