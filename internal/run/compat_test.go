@@ -116,4 +116,7 @@ func shrink(j *workloads.Job, dir string) {
 		j.LatencyTarget.Window, j.TimeBased, j.Runtime = 5*time.Millisecond, true, 10*time.Second
 	}
 	j.SteadyState.Duration, j.Logs, j.Layout.FillDevice = 0, workloads.Logs{}, false
+	if j.RW.Does(workloads.Read) {
+		j.Layout.CreateOnOpen = false // there would be nothing to read, in fio's run either
+	}
 }
