@@ -70,6 +70,12 @@ var sideBySide = []struct {
 	{"rw=write zero_buffers", 0},
 	{"rw=write refill_buffers invalidate=0 buffered=1", 0},
 	{"rw=randread pre_read=1 overwrite=0 fallocate=none file_service_type=random", 0},
+	{"rw=randread ioengine=libaio iodepth=8 direct=1 cmdprio_percentage=30 cmdprio_class=2 cmdprio=6", 0},
+	{"rw=randwrite ioengine=io_uring iodepth=8 direct=1 cmdprio_bssplit=4k/20/2/3:4k/30/3/0", 0},
+	{"rw=write sync_file_range=wait_before,write:8 size=1m", 0},
+	{"rw=randwrite write_hint=short", 0},
+	{"rw=write dedupe_percentage=50 dedupe_mode=working_set dedupe_working_set_percentage=10 size=1m", 0},
+	{"rw=randread iomem_align=512 lockmem=1m direct=1", 0},
 	{"rw=write startdelay=0 nrfiles=1 fadvise_hint=0 create_serialize=0", 0},
 }
 
@@ -285,5 +291,8 @@ func shrink(j *workloads.Job, dir string) {
 	j.IOSize, j.Offset, j.OffsetIncrement, j.FileSize = workloads.Amount{}, workloads.Amount{}, workloads.Amount{}, workloads.SizeRange64{}
 	j.Loops, j.Runtime, j.RampTime, j.StartDelay = 1, 100*time.Millisecond, 0, workloads.DurationRange{}
 	j.Direct, j.HiPri, j.CPUsAllowed = false, false, nil // what the machine of the tests may not have
+	if j.NUMAMemory.Nodes != nil {
+		j.NUMAMemory.Nodes = []int{0}
+	}
 	j.SteadyState.Duration, j.Logs, j.Layout.FillDevice = 0, workloads.Logs{}, false
 }
