@@ -964,12 +964,22 @@ func TestSchemaIsCurrentAndHolds(t *testing.T) {
 	}
 	golden(t, "../../docs/claims.schema.json", append(text, '\n'))
 
+	valid(t, exampleDocument(t))
+}
+
+// valid checks that a document follows its schema, and says the same when it was saved and loaded.
+func valid(t *testing.T, d *Document) {
+	t.Helper()
+	schema, err := jsonschema.For[Document](nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	resolved, err := schema.Resolve(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var saved bytes.Buffer
-	if err := exampleDocument(t).Save(&saved); err != nil {
+	if err := d.Save(&saved); err != nil {
 		t.Fatal(err)
 	}
 	var instance any
@@ -978,6 +988,15 @@ func TestSchemaIsCurrentAndHolds(t *testing.T) {
 	}
 	if err := resolved.Validate(instance); err != nil {
 		t.Errorf("the document does not follow its schema: %v", err)
+	}
+	loaded, err := Load(&saved)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded.Judge()
+	var first, again bytes.Buffer
+	if err := errors.Join(d.Text(&first), loaded.Text(&again)); err != nil || first.String() != again.String() {
+		t.Errorf("loaded again (%v) it says\n%sand not\n%s", err, &again, &first)
 	}
 }
 
