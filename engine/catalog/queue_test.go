@@ -261,6 +261,7 @@ func TestChoose(t *testing.T) {
 		{"auto on tmpfs, shallow", catalog.Want{Name: "auto", Depth: 1, Direct: true, Targets: onTmpfs}, catalog.Psync},
 		{"auto on tmpfs, deep", catalog.Want{Name: "auto", Depth: 8, Direct: true, Targets: onTmpfs}, catalog.Libaio},
 		{"fio's name", catalog.Want{Name: "pvsync2", Depth: 1, Targets: onLoop}, catalog.Psync},
+		{"fio's mmap", catalog.Want{Name: "mmap", Depth: 1, Targets: onLoop}, catalog.Psync},
 		{"polling without poll queues", catalog.Want{Name: "io_uring", Depth: 1, HiPri: true, Direct: true, Targets: onLoop}, "NO_POLL_QUEUE"},
 		{"one queue for all, synchronous", catalog.Want{Name: "psync", Depth: 1, Shared: true, Targets: onLoop}, "SHARED_SYNC"},
 		{"an engine of fio's that is not here", catalog.Want{Name: "rados", Depth: 1, Targets: onLoop}, "ENGINE"},

@@ -44,6 +44,7 @@ func TestGrammar(t *testing.T) {
 		}},
 		{"blanks around =", "[a]\nsize=1m\nrw = write\nioengine= null", func(j workloads.Job) bool { return j.RW == workloads.RWWrite && j.Engine == "null" }},
 		{"name renames", "[a]\nsize=1m\nname=b", func(j workloads.Job) bool { return j.Name == "b" }},
+		{"files keep the section's name", "[a]\nsize=1m\nname=b", func(j workloads.Job) bool { return cmp.Equal(j.Paths(0), []string{"a.0.0"}) }},
 		{"kb_base holds for its section", "[a]\nsize=4k\nbs=1k\nkb_base=1000", func(j workloads.Job) bool { return j.Size.Bytes == 4000 && j.BS[0].Min == 1000 }},
 		{"environment", "[a]\nsize=${SIZE}\nfilename=${DEV}${NONE}", func(j workloads.Job) bool { return j.Size.Bytes == 64<<20 && j.Filenames[0] == "/dev/loop9" }},
 		{"an open brace stays", "[a]\nsize=1m\ndescription=${SIZE", func(j workloads.Job) bool { return j.Description == "${SIZE" }},
