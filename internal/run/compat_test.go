@@ -110,7 +110,7 @@ func shrink(j *workloads.Job, dir string) {
 	j.Size = workloads.Amount{Bytes: max(1<<20, 4*j.MaxBlock()) * files, Set: true}
 	j.IOSize, j.Offset, j.OffsetIncrement, j.FileSize = workloads.Amount{}, workloads.Amount{}, workloads.Amount{}, workloads.SizeRange64{}
 	j.Loops, j.Runtime, j.RampTime, j.StartDelay = 1, 100*time.Millisecond, 0, workloads.DurationRange{}
-	j.Direct, j.HiPri, j.CPUsAllowed = false, false, nil // what the machine of the tests may not have
+	j.Direct, j.HiPri, j.CPUsAllowed, j.NUMAMemory = false, false, nil, workloads.NUMAMemory{} // what the machine of the tests may not have
 	j.AllowFileCreate = true
 	if j.LatencyTarget.Limit > 0 { // until the search ends
 		j.LatencyTarget.Window, j.TimeBased, j.Runtime = 5*time.Millisecond, true, 10*time.Second
