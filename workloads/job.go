@@ -218,6 +218,7 @@ type Job struct {
 	NoWait           bool
 	Uncached         bool   // buffered I/O leaves nothing in the page cache
 	Atomic           bool   // writes happen whole or not at all
+	NVMe             NVMe   // commands of io_uring_cmd
 	SharedQueue      bool   // --queue=single
 	QueueLock        string // --queue-lock
 	QueueVariant     string // --queue-variant: "u1", "u2", "u2c", "u3"; what that lock is held for
@@ -310,6 +311,13 @@ type Thinktime struct {
 	IOTime time.Duration
 }
 
+// NVMe says which commands ioengine=io_uring_cmd sends.
+type NVMe struct {
+	Write      string  // write_mode: "write", "uncor", "zeroes", "verify"
+	FUA        [2]bool // readfua, writefua: of reads and writes, to the medium and not to a cache
+	Deallocate bool    // deac: write_mode=zeroes may deallocate the blocks
+}
+
 // BufferSpec says what data writes carry.
 type BufferSpec struct {
 	Refill          bool
@@ -342,6 +350,7 @@ func DefaultJob() Job {
 		Buffers: BufferSpec{Scramble: true, CompressPercent: -1, CompressChunk: 512, DedupePercent: -1, DedupeSetShare: 5, Mem: "malloc"},
 		Engine:  "auto", IODepth: 1,
 		BatchSubmit: 1, BatchCompleteMin: 1,
+		NVMe:            NVMe{Write: "write"},
 		SQThreadPollCPU: -1, QueueLock: "mutex", QueueVariant: "u2c",
 		CPUsAllowedPolicy: "shared", Placement: "queues",
 		Thinktime:   Thinktime{Blocks: 1, Type: "complete"},
