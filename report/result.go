@@ -196,9 +196,10 @@ type Job struct {
 	Options     []workloads.Option `json:"options"` // as typed
 	Spec        Spec               `json:"spec"`    // as resolved
 	Decisions   []Decision         `json:"decisions"`
-	Fairness    *Fairness          `json:"fairness"`    // with a shared queue; null otherwise
-	SteadyState *SteadyState       `json:"steadystate"` // null when the job does not look for one
-	Replay      *Replay            `json:"replay"`      // null when a pattern said what to do
+	Fairness    *Fairness          `json:"fairness"`         // with a shared queue; null otherwise
+	SteadyState *SteadyState       `json:"steadystate"`      // null when the job does not look for one
+	Replay      *Replay            `json:"replay"`           // null when a pattern said what to do
+	Skipped     string             `json:"skipped,omitzero"` // why the job never began; absent when it did
 	Stats
 	Workers []Worker   `json:"workers"`
 	Series  []Interval `json:"series"`
@@ -233,12 +234,14 @@ type Spec struct {
 	SizeBytes        int64    `json:"size_bytes"`
 	RuntimeNS        int64    `json:"runtime_ns"` // 0: until the work was done
 	RampNS           int64    `json:"ramp_ns"`
+	RampBytes        int64    `json:"ramp_bytes"` // transferred before the measured window
 	TimeBased        bool     `json:"time_based"`
 	BatchSubmit      int      `json:"batch_submit"` // most requests per submission; 0: whatever was ready
 	BatchCompleteMin int      `json:"batch_complete_min"`
 	BatchCompleteMax int      `json:"batch_complete_max"`
-	Queue            string   `json:"queue"`      // "multi" or "single"
-	QueueLock        string   `json:"queue_lock"` // with a single queue
+	Queue            string   `json:"queue"`          // "multi" or "single"
+	QueueLock        string   `json:"queue_lock"`     // with a single queue
+	SubmitMode       string   `json:"io_submit_mode"` // "inline", or "offload" to a pool of iodepth threads per worker
 	Seed             uint64   `json:"seed"`
 	MixReadPercent   int      `json:"mix_read_percent"`
 	RandomMap        bool     `json:"random_map"`
@@ -249,7 +252,9 @@ type Spec struct {
 	RateIOPS         [3]int64 `json:"rate_iops"`
 	FlowWeight       int      `json:"flow"` // of each worker among those with the same flow_id; 0: takes no part
 	FlowID           int      `json:"flow_id"`
-	EngineFeatures   []string `json:"engine_features"` // what the engine really used: "io_uring: DEFER_TASKRUN", ...
+	StartClock       int      `json:"start_clock,omitzero"`    // clock that fio's formats give the start in (job_start_clock_id)
+	StartClockNS     int64    `json:"start_clock_ns,omitzero"` // what it showed when the run started
+	EngineFeatures   []string `json:"engine_features"`         // what the engine really used: "io_uring: DEFER_TASKRUN", ...
 }
 
 // Fairness tells how evenly a shared queue served its workers.

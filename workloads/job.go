@@ -2,7 +2,10 @@
 // them. Nothing here touches a device; a Plan can be printed without opening anything.
 package workloads
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Direction indexes every per-direction value: read 0, write 1, trim 2, as in fio's logs and output.
 type Direction uint8
@@ -219,6 +222,8 @@ type Job struct {
 	Uncached         bool   // buffered I/O leaves nothing in the page cache
 	Atomic           bool   // writes happen whole or not at all
 	NVMe             NVMe   // commands of io_uring_cmd
+	Offload          bool   // io_submit_mode=offload: a pool of IODepth threads does each clone's I/O
+	SerializeOverlap bool   // an I/O waits for those in flight that it overlaps
 	SharedQueue      bool   // --queue=single
 	QueueLock        string // --queue-lock
 	QueueVariant     string // --queue-variant: "u1", "u2", "u2c", "u3"; what that lock is held for
@@ -241,7 +246,9 @@ type Job struct {
 	Runtime    time.Duration // 0: until the work is done
 	TimeBased  bool
 	RampTime   time.Duration
+	RampBytes  int64 // instead: transfer this much before measuring
 	StartDelay DurationRange
+	StartClock int // number of the clock (clock_gettime) that fio's formats give the job's start in; 0: time since 1970
 	Thinktime  Thinktime
 
 	// Rate.
@@ -316,6 +323,25 @@ type NVMe struct {
 	Write      string  // write_mode: "write", "uncor", "zeroes", "verify"
 	FUA        [2]bool // readfua, writefua: of reads and writes, to the medium and not to a cache
 	Deallocate bool    // deac: write_mode=zeroes may deallocate the blocks
+}
+
+// describe tells what is sent other than plain reads and writes; empty when nothing is.
+func (n NVMe) describe() string {
+	var parts []string
+	switch n.Write {
+	case "zeroes":
+		parts = append(parts, "writes are NVMe's Write Zeroes, without data")
+	case "uncor":
+		parts = append(parts, "writes are NVMe's Write Uncorrectable: reading the blocks fails until they are written again")
+	case "verify":
+		parts = append(parts, "writes are NVMe's Verify, which writes nothing")
+	}
+	for d, fua := range n.FUA {
+		if fua {
+			parts = append(parts, Direction(d).String()+"s have FUA: they go to the medium")
+		}
+	}
+	return strings.Join(parts, "; ")
 }
 
 // BufferSpec says what data writes carry.

@@ -75,7 +75,8 @@ type JobForecast struct {
 	TrimBytes    int64      `json:"trim_bytes"`
 	MemoryBytes  int64      `json:"memory_bytes"`
 	RampNS       int64      `json:"ramp_ns"`
-	RuntimeNS    int64      `json:"runtime_ns"` // 0: until its work is done
+	RampBytes    int64      `json:"ramp_bytes,omitzero"` // transferred before measuring
+	RuntimeNS    int64      `json:"runtime_ns"`          // 0: until its work is done
 	TimeBased    bool       `json:"time_based"`
 	Prerun       string     `json:"exec_prerun,omitzero"` // shell commands that it runs
 	Postrun      string     `json:"exec_postrun,omitzero"`
@@ -145,7 +146,7 @@ func (f *Forecast) addStage(jobs []JobForecast) {
 		jf := &jobs[i]
 		length, known := jf.length()
 		longest = max(longest, jf.RampNS+length)
-		f.DurationKnown = f.DurationKnown && known
+		f.DurationKnown = f.DurationKnown && known && jf.RampBytes == 0
 		memory += jf.MemoryBytes
 		workers += jf.Clones
 		for _, e := range jf.Regions {
@@ -181,7 +182,7 @@ func (j *Job) outline(stage int) JobForecast {
 	jf := JobForecast{
 		Name: j.Name, Stage: stage, RW: j.RW.String(), BlockBytes: [2]int64{j.MinBlock(), j.MaxBlock()}, Engine: j.Engine,
 		IODepth: j.IODepth, Direct: j.Direct, Clones: max(j.NumJobs, 1), CPUs: j.CPUsAllowed, Regions: []Extent{},
-		RampNS: int64(j.RampTime + j.StartDelay.Max), RuntimeNS: int64(j.Runtime), TimeBased: j.TimeBased, regionsKnown: true,
+		RampNS: int64(j.RampTime + j.StartDelay.Max), RampBytes: j.RampBytes, RuntimeNS: int64(j.Runtime), TimeBased: j.TimeBased, regionsKnown: true,
 		Prerun: j.ExecPrerun, Postrun: j.ExecPostrun, IOScheduler: j.IOScheduler,
 	}
 	if jf.CPUs == nil {
@@ -195,8 +196,14 @@ func (j *Job) outline(stage int) JobForecast {
 		}
 		jf.Control = append(jf.Control, how)
 	}
+	if sent := j.NVMe.describe(); sent != "" {
+		jf.Control = append(jf.Control, sent)
+	}
 	if j.Flow.Weight > 0 {
 		jf.Control = append(jf.Control, fmt.Sprintf("each clone has weight %d in flow %d", j.Flow.Weight, j.Flow.ID))
+	}
+	if j.Offload {
+		jf.Control = append(jf.Control, fmt.Sprintf("each clone has %d threads that submit its I/O", j.IODepth))
 	}
 	return jf
 }
@@ -276,6 +283,12 @@ func (jf *JobForecast) amounts(j *Job, transfer int64) {
 		return transfer
 	}
 	jf.ReadBytes, jf.WriteBytes, jf.TrimBytes = share(Read), share(Write), share(Trim)
+	if !j.RW.Does(Trim) && j.Trims() && !j.Verify.Only {
+		jf.TrimBytes = jf.WriteBytes // unknown, too
+		if jf.WriteBytes > 0 {
+			jf.TrimBytes = int64(float64(jf.WriteBytes) * float64(j.Verify.TrimPercent) / 100)
+		}
+	}
 }
 
 // claim is a region that a worker uses.

@@ -36,6 +36,13 @@ type Verify struct {
 	HeaderSeed     bool   // headers carry the seed of their block and are checked for it
 	WriteSequence  bool   // headers carry the number of the write and are checked for it
 	TrimVerifyZero bool   // trimmed blocks must read as zeros
+	TrimPercent    int    // share of the written blocks that is trimmed, in percent; none without TrimBacklog
+	TrimBacklog    uint64 // trim after so many writes; 0: never
+	TrimBatch      uint64 // so many of the chosen blocks at a time; 0: TrimBacklog
+	Async          int    // threads that check what a worker reads; 0: the worker itself
+	AsyncCPUs      []int  // where they run; nil: anywhere
+	StateSave      bool   // keep what was written in a file for later runs
+	StateLoad      bool   // expect what such a file says
 }
 
 // Replay says that the job's I/Os come from logs of single I/Os instead of a pattern.
@@ -61,7 +68,8 @@ type Logs struct {
 	Offset              bool // log the offset of each I/O
 	Prio                bool
 	IssueTime           bool
-	AlternateEpoch      bool // the time since 1970 instead of the time since the start
+	AlternateEpoch      bool // the time of a clock instead of the time since the start
+	EpochClock          int  // its number (clock_gettime); 0: time since 1970
 	CompressBytes       int64
 	StoreCompressed     bool
 }
@@ -136,4 +144,10 @@ type Flow struct {
 	Weight int // 0: takes no part
 	ID     int
 	Sleep  time.Duration // how long a clone waits that is ahead of its share
+}
+
+// Trims says whether the job trims anything: by its rw=, or because a share of what it writes is trimmed before
+// it is verified.
+func (j *Job) Trims() bool {
+	return j.RW.Does(Trim) || j.Verify.Kind != "" && j.RW.Does(Write) && j.Verify.TrimPercent > 0 && j.Verify.TrimBacklog > 0
 }

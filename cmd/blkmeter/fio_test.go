@@ -97,6 +97,7 @@ type (
 		Write      fioDirection       `json:"write"`
 		Trim       fioDirection       `json:"trim"`
 		Mixed      *fioDirection      `json:"mixed"`
+		Sync       fioSync            `json:"sync"`
 		Runtime    int64              `json:"job_runtime"`
 		User       float64            `json:"usr_cpu"`
 		LatencyUS  map[string]float64 `json:"latency_us"`
@@ -113,6 +114,10 @@ type (
 		Slat    fioLatency `json:"slat_ns"`
 		Clat    fioLatency `json:"clat_ns"`
 		Lat     fioLatency `json:"lat_ns"`
+	}
+	fioSync struct {
+		IOs int64      `json:"total_ios"`
+		Lat fioLatency `json:"lat_ns"`
 	}
 	fioLatency struct {
 		Min         int64            `json:"min"`
@@ -514,8 +519,11 @@ func TestCalledFio(t *testing.T) {
 		if exit != c.exit || !regexp.MustCompile(c.stdout).MatchString(stdout.String()) {
 			t.Errorf("fio %v: exit code %d, stdout %q, stderr %q", c.args, exit, &stdout, &stderr)
 		}
-		if c.exit != 0 && stderr.Len() == 0 {
-			t.Errorf("fio %v fails without a word", c.args)
+		if c.exit != 0 && !strings.Contains(stderr.String(), "blkmeter: ") {
+			t.Errorf("fio %v fails without a word: %s", c.args, &stderr)
+		}
+		if len(c.args) == 0 && !strings.Contains(stderr.String(), "--output-format") {
+			t.Errorf("fio alone does not show its help: %s", &stderr)
 		}
 	}
 }

@@ -164,6 +164,8 @@ func writeJob(b *strings.Builder, j *workloads.JobForecast) {
 		fmt.Fprintf(b, "  clone %d replays %s: %d reads, %d writes, %d trims and %d syncs, %s\n", r.Clone, r.Log, r.Reads, r.Writes, r.Trims, r.Syncs, when)
 	}
 	switch length := time.Duration(j.RuntimeNS); {
+	case j.TimeBased && j.RampBytes > 0:
+		fmt.Fprintf(b, "  time: %s after a ramp of %s\n", length, units.Bytes(j.RampBytes))
 	case j.TimeBased:
 		fmt.Fprintf(b, "  time: %s after %s of ramp and delay\n", length, time.Duration(j.RampNS))
 	case length > 0:

@@ -107,7 +107,8 @@ func TestPlanTellsWhatGovernsTheLoad(t *testing.T) {
 		"load: searches the highest depth at which 99 % of the I/Os take at most 500µs, in windows of 2s, until its time is up\n": {
 			"--latency_target=500", "--latency_percentile=99", "--latency_window=2s", "--latency_run=1",
 		},
-		"load: each clone has weight 3 in flow 7\n": {"--flow=3", "--flow_id=7"},
+		"load: each clone has 16 threads that submit its I/O\n": {"--io_submit_mode=offload", "--ioengine=psync", "--iodepth=16"},
+		"load: each clone has weight 3 in flow 7\n":             {"--flow=3", "--flow_id=7"},
 	} {
 		stdout, stderr, exit := call(t, "", append([]string{"plan", "--name=x", "--size=1m"}, args...)...)
 		if exit != fault.ExitDone || !strings.Contains(stdout, want) {

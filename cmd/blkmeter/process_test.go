@@ -58,7 +58,7 @@ func (p *process) end(t *testing.T) int {
 }
 
 // diskStat is what /sys/block/NAME/stat counts (Documentation/block/stat.rst).
-type diskStat struct{ reads, inFlight int64 }
+type diskStat struct{ reads, writes, inFlight int64 }
 
 func readDiskStat(t *testing.T, name string) diskStat {
 	t.Helper()
@@ -74,7 +74,7 @@ func readDiskStat(t *testing.T, name string) diskStat {
 		}
 		return n
 	}
-	return diskStat{reads: number(0), inFlight: number(8)}
+	return diskStat{reads: number(0), writes: number(4), inFlight: number(8)}
 }
 
 // Every way to end a run from outside: a signal that can be caught gives a valid partial Result and exit code

@@ -81,6 +81,9 @@ func (a *app) runFio(cmd *cobra.Command, args []string) error {
 	o.Fio = true
 	plan, settings, err := fiojob.ParseArgs(args, o)
 	switch {
+	case err != nil && len(args) == 0:
+		cmd.SetOut(a.stderr)
+		return errors.Join(cmd.Help(), err)
 	case err != nil:
 		return err
 	case settings.Version:
@@ -89,10 +92,6 @@ func (a *app) runFio(cmd *cobra.Command, args []string) error {
 	}
 	if done, err := a.answer(cmd, settings, "fio"); done || err != nil {
 		return err
-	}
-	if len(plan.Jobs) == 0 {
-		cmd.SetOut(a.stderr)
-		return errors.Join(cmd.Help(), &toldError{fault.ExitUsage})
 	}
 	if len(settings.Formats) == 0 {
 		settings.Formats = []string{"normal"}
@@ -150,7 +149,7 @@ func (a *app) runPlan(ctx context.Context, plan *workloads.Plan, settings *fiojo
 	soFar := startInterim(settings.StatusInterval, out)
 	status := newProgress(a.stderr, a.env, settings)
 	result, err := run.Run(ctx, plan, run.Options{
-		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show, Overwrite: asFio,
+		Tool: tool(), Command: a.args, Env: a.env, Say: status.say, Progress: status.show, Overwrite: asFio, GoOn: asFio,
 		Explain: settings.Explain, IdleCPUs: run.IdleCPUs(settings.IdleProfile), Ask: soFar.ask, Interim: soFar.take,
 		NoIdle: settings.NoIdle, Set: set, DumpDir: settings.AuxPath,
 	})

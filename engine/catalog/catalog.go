@@ -30,12 +30,12 @@ const (
 
 // Names lists what --ioengine takes, synonyms last.
 func Names() []string {
-	return []string{Auto, Psync, Libaio, Uring, UringCmd, Null, "sync", "pvsync", "pvsync2", "vsync", "posixaio"}
+	return []string{Auto, Psync, Libaio, Uring, UringCmd, Null, "sync", "pvsync", "pvsync2", "vsync", "mmap", "posixaio"}
 }
 
 // synonyms maps fio's engines to ours with the same meaning for the device.
 var synonyms = map[string]string{
-	"sync": Psync, "pvsync": Psync, "pvsync2": Psync, "vsync": Psync, "posixaio": Uring,
+	"sync": Psync, "pvsync": Psync, "pvsync2": Psync, "vsync": Psync, "mmap": Psync, "posixaio": Uring,
 }
 
 // Choice is the engine a job runs on, and why.

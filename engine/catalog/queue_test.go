@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/catalog"
+	"github.com/blkmeter/blkmeter/engine/offload"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/mem"
@@ -24,7 +26,13 @@ const (
 	block = 4096
 )
 
-var engines = []string{catalog.Psync, catalog.Libaio, catalog.Uring}
+// pooled before an engine's name means a pool of threads, each with a queue of it.
+const pooled = "pooled "
+
+var engines = []string{
+	catalog.Psync, catalog.Libaio, catalog.Uring,
+	pooled + catalog.Psync, pooled + catalog.Libaio, pooled + catalog.Uring,
+}
 
 // queue opens a queue of the named engine on the target, on a locked thread, with buffers of its own.
 func queue(t *testing.T, name string, tg *target.Target, change func(*engine.Config)) (catalog.Queue, engine.Config) {
@@ -39,7 +47,7 @@ func queue(t *testing.T, name string, tg *target.Target, change func(*engine.Con
 	if change != nil {
 		change(&c)
 	}
-	q, err := catalog.Open(name, c, []*target.Target{tg})
+	q, err := openNamed(name, c, tg)
 	if errors.Is(err, engine.ErrUnsupported) {
 		t.Skipf("this system does not allow %s: %v", name, err)
 	}
@@ -52,6 +60,17 @@ func queue(t *testing.T, name string, tg *target.Target, change func(*engine.Con
 		}
 	})
 	return q, c
+}
+
+func openNamed(name string, c engine.Config, tg *target.Target) (catalog.Queue, error) {
+	engineName, isPooled := strings.CutPrefix(name, pooled)
+	if !isPooled {
+		return catalog.Open(engineName, c, []*target.Target{tg})
+	}
+	q, err := offload.New(offload.Options{Config: c, Open: func(_ int, c engine.Config) (engine.Queue, error) {
+		return catalog.Open(engineName, c, []*target.Target{tg})
+	}})
+	return catalog.Queue{Queue: q}, err
 }
 
 func open(t *testing.T, path string, access target.Access, direct bool) *target.Target {
@@ -175,7 +194,7 @@ func TestShortAndFailedTransfersAreReportedAsTheyAre(t *testing.T) {
 
 func TestReapEndsAtItsLimit(t *testing.T) {
 	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: 1 << 20, Tmpfs: true})
-	for _, name := range []string{catalog.Libaio, catalog.Uring} {
+	for _, name := range []string{catalog.Libaio, catalog.Uring, pooled + catalog.Psync} {
 		t.Run(name, func(t *testing.T) {
 			q, _ := queue(t, name, open(t, dev.Path, target.ReadOnly, true), nil)
 			done := make([]engine.Completion, depth)
@@ -242,6 +261,7 @@ func TestChoose(t *testing.T) {
 		{"auto on tmpfs, shallow", catalog.Want{Name: "auto", Depth: 1, Direct: true, Targets: onTmpfs}, catalog.Psync},
 		{"auto on tmpfs, deep", catalog.Want{Name: "auto", Depth: 8, Direct: true, Targets: onTmpfs}, catalog.Libaio},
 		{"fio's name", catalog.Want{Name: "pvsync2", Depth: 1, Targets: onLoop}, catalog.Psync},
+		{"fio's mmap", catalog.Want{Name: "mmap", Depth: 1, Targets: onLoop}, catalog.Psync},
 		{"polling without poll queues", catalog.Want{Name: "io_uring", Depth: 1, HiPri: true, Direct: true, Targets: onLoop}, "NO_POLL_QUEUE"},
 		{"one queue for all, synchronous", catalog.Want{Name: "psync", Depth: 1, Shared: true, Targets: onLoop}, "SHARED_SYNC"},
 		{"an engine of fio's that is not here", catalog.Want{Name: "rados", Depth: 1, Targets: onLoop}, "ENGINE"},

@@ -267,6 +267,7 @@ type Sample struct {
 	Values    map[Metric]float64 `json:"values"`
 	Histogram string             `json:"latency_hdr_v2,omitempty"` // latencies or waits: HdrHistogram V2, zlib, base64
 	Codes     []Code             `json:"codes,omitempty"`          // what disturbed it
+	Missing   []string           `json:"missing,omitempty"`        // of an explain pass: what could not be counted, and why
 	Sites     []Site             `json:"sites,omitempty"`          // of an explain pass: who waited for the kernel's locks, most waits first
 }
 

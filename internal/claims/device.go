@@ -216,6 +216,9 @@ func lacking(err error) error {
 // others are the arm's, several if its queue is striped.
 func sampleOf(r *report.Result, beside bool) (Sample, error) {
 	s := Sample{Values: map[Metric]float64{}}
+	if i := slices.IndexFunc(r.Jobs, func(j report.Job) bool { return j.Skipped != "" }); i >= 0 {
+		return s, fmt.Errorf("job %s was not run: %s", r.Jobs[i].Name, r.Jobs[i].Skipped)
+	}
 	jobs := r.Jobs
 	if beside && len(jobs) > 0 {
 		if d := firstDir(&jobs[len(jobs)-1]); d != nil {
@@ -362,6 +365,9 @@ func explained(r *report.Result, s *Sample) error {
 			l.remedy, l.err = m.Remedy, fmt.Errorf("%s: %s", m.What, m.Why)
 		}
 		return l
+	}
+	for _, m := range r.Explain.Missing {
+		s.Missing = append(s.Missing, m.What+": "+m.Why)
 	}
 	stage := &r.Explain.Stages[0]
 	s.Values[IOs] = float64(stage.IOs)

@@ -1,7 +1,6 @@
 package claims
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,12 +10,6 @@ import (
 	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/blkmeter/blkmeter/internal/stats"
 )
-
-// maxSites is how many call sites an explain line names.
-const maxSites = 3
-
-// fewWaits is how many waits per 1,000 I/O are not worth a name.
-const fewWaits = 2
 
 // explain says in words what the blocks show besides the verdict: where locks were contended, how long waits
 // were, how unfairly the lock served.
@@ -128,89 +121,6 @@ func (s *session) tails() []string {
 		lines = append(lines, fmt.Sprintf("%s, longest %s of %s", line, prose.Nanoseconds(float64(longest)), prose.Count(float64(n))))
 	}
 	return lines
-}
-
-// kernelLocks tells what the traced samples say of waiting for the kernel's locks: how often, how long, and who.
-func (r *Record) kernelLocks() []string {
-	var often, long, lines []string
-	name := func(arm string) string { return strings.TrimSuffix(arm, " traced") }
-	tell := func(arm string, samples []Sample) {
-		var ios, waits, waitNS float64
-		timed := false
-		sites := map[string]*Site{}
-		for _, s := range samples {
-			n, counted := s.Values[Contended]
-			if !counted {
-				continue
-			}
-			ios, waits = ios+s.Values[IOs], waits+n
-			if ns, ok := s.Values[LockWait]; ok {
-				waitNS, timed = waitNS+ns, true
-			}
-			for _, site := range s.Sites {
-				if sites[site.Function] == nil {
-					sites[site.Function] = &Site{Function: site.Function, BlockLayer: site.BlockLayer}
-				}
-				sites[site.Function].Waits += site.Waits
-			}
-		}
-		if ios == 0 {
-			return
-		}
-		often = append(often, fmt.Sprintf("%s %s", name(arm), number(1000*waits/ios)))
-		if !timed {
-			return
-		}
-		long = append(long, fmt.Sprintf("%s %s", name(arm), prose.Nanoseconds(waitNS/ios)))
-		var parts []string
-		if block := topSites(sites, ios, true); len(block) > 0 {
-			parts = append(parts, strings.Join(block, ", "))
-		}
-		if elsewhere := topSites(sites, ios, false); len(elsewhere) > 0 {
-			parts = append(parts, "outside the block layer "+strings.Join(elsewhere, ", "))
-		}
-		if len(parts) > 0 {
-			lines = append(lines, "sites of "+name(arm)+": "+strings.Join(parts, "; "))
-		}
-	}
-	for _, a := range r.Arms {
-		var samples []Sample
-		for _, b := range r.Blocks {
-			if s, ok := b.Samples[a.Name]; ok && a.Explain {
-				samples = append(samples, s)
-			}
-		}
-		tell(a.Name, samples)
-	}
-	for _, p := range r.Passes {
-		tell(p.Name, []Sample{p.Sample})
-	}
-	if len(often) < 2 {
-		return nil // there is nothing to compare it with
-	}
-	if len(long) > 0 {
-		lines = append([]string{"spinning for them per I/O: " + strings.Join(long, ", ")}, lines...)
-	}
-	return append([]string{"contended acquisitions of the block layer's locks per 1,000 I/O: " + strings.Join(often, ", ")}, lines...)
-}
-
-// topSites names those that waited most, of the block layer or of the rest of the kernel, with their waits per
-// 1,000 I/O. What is less than a few is left out.
-func topSites(sites map[string]*Site, ios float64, blockLayer bool) []string {
-	var top []*Site
-	for _, s := range sites {
-		if s.BlockLayer == blockLayer && 1000*float64(s.Waits) >= fewWaits*ios && s.Function != "" {
-			top = append(top, s)
-		}
-	}
-	slices.SortFunc(top, func(a, b *Site) int {
-		return cmp.Or(cmp.Compare(b.Waits, a.Waits), cmp.Compare(a.Function, b.Function))
-	})
-	var names []string
-	for _, s := range top[:min(len(top), maxSites)] {
-		names = append(names, fmt.Sprintf("%s %.0f", s.Function, 1000*float64(s.Waits)/ios))
-	}
-	return names
 }
 
 // syscallsPerIO is the explanation of claims about batches.

@@ -39,7 +39,7 @@ func nullBlkTraces(t *testing.T, stateDir string) []string {
 
 // testClaims runs the claims for a moment and checks what must hold at any speed: all arms that this machine
 // has the means for run, requests are issued where they were intended, and every claim has its verdict.
-func testClaims(t *testing.T, r *DeviceRunner, env Environment, ids ...string) *Document {
+func testClaims(t *testing.T, r *DeviceRunner, env Environment, ids ...string) {
 	t.Helper()
 	selected, err := Select(ids)
 	if err != nil {
@@ -49,9 +49,11 @@ func testClaims(t *testing.T, r *DeviceRunner, env Environment, ids ...string) *
 	if err != nil {
 		t.Fatal(err)
 	}
+	valid(t, doc)
 	for _, rec := range doc.Records {
-		if rec.Verdict == CannotTest || !slices.Contains([]Verdict{Reproduced, NotReproduced, Inconclusive}, rec.Verdict) {
-			t.Errorf("claim %s: verdict %q: %s %v", rec.ID, rec.Verdict, rec.Why, rec.Codes)
+		// A busy machine disturbs blocks, and then the verdict may be withheld.
+		if !slices.Contains([]Verdict{Reproduced, NotReproduced, Inconclusive, CannotTest}, rec.Verdict) || len(rec.Blocks) != 2 {
+			t.Errorf("claim %s: verdict %q after %d blocks: %s %v", rec.ID, rec.Verdict, len(rec.Blocks), rec.Why, rec.Codes)
 		}
 		for _, k := range rec.Skipped {
 			if k.Codes[0] != string(NeedNullBlk) && !strings.HasPrefix(k.Codes[0], string(NeedCores)) {
@@ -66,7 +68,6 @@ func testClaims(t *testing.T, r *DeviceRunner, env Environment, ids ...string) *
 			}
 		}
 	}
-	return doc
 }
 
 // TestClaimsOnNullBlk runs the claims that need devices with certain queues: each arm gets its own, and all are
@@ -105,10 +106,7 @@ func TestPassthroughOnNVMe(t *testing.T) {
 		}
 		env := environment(t, s)
 		r := &DeviceRunner{Subject: s, CPUs: env.CPUs, Env: os.Getenv, StateDir: t.TempDir()}
-		doc := testClaims(t, r, env, "15")
-		if rec := doc.Records[0]; len(rec.Skipped) > 0 {
-			t.Errorf("skipped: %+v", rec.Skipped)
-		}
+		testClaims(t, r, env, "15")
 		return
 	}
 	t.Error("no namespace has blocks of 512 bytes")

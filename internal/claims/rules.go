@@ -282,7 +282,11 @@ func (tb *table) columns(arms []string, metric Metric) (map[string][]float64, in
 		for _, a := range arms {
 			v, ok := b.Samples[a].Values[metric]
 			if !ok {
-				return nil, 0, fmt.Errorf("arm %s reports no %s", a, metric)
+				err := fmt.Errorf("arm %s reports no %s", a, metric)
+				if missing := b.Samples[a].Missing; len(missing) > 0 {
+					err = fmt.Errorf("%w: %s", err, strings.Join(missing, "; "))
+				}
+				return nil, 0, err
 			}
 			cols[a] = append(cols[a], v)
 		}

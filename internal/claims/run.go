@@ -58,9 +58,12 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 		s.left = func() time.Duration {
 			left := s.remaining()
 			for _, later := range order[i+1:] {
-				if cost := o.Profile.cost(env, &later); len(env.Lacks(later.Needs)) == 0 && (o.Budget == 0 || time.Since(start)+left+cost <= o.Budget) {
-					left += cost
+				if len(env.Lacks(later.Needs)) == 0 {
+					left += o.Profile.cost(env, &later)
 				}
+			}
+			if o.Budget > 0 {
+				left = min(left, max(o.Budget-time.Since(start), 0))
 			}
 			return left
 		}
@@ -68,7 +71,7 @@ func Run(ctx context.Context, env Environment, selected []Claim, runner Runner, 
 		switch {
 		case ctx.Err() != nil:
 			s.r.cannot("the run was interrupted before it", Need{Code: Interrupted})
-		case len(env.Lacks(c.Needs)) == 0 && o.Budget > 0 && time.Since(start)+o.Profile.cost(env, c) > o.Budget:
+		case len(env.Lacks(c.Needs)) == 0 && o.Budget > 0 && time.Since(start)+o.Profile.least(env, c) > o.Budget:
 			s.r.cannot(fmt.Sprintf("no time was left for it in a budget of %v", o.Budget), Need{Code: OverBudget})
 		default:
 			s.run(ctx)
@@ -94,6 +97,11 @@ func (p Profile) cost(env Environment, c *Claim) time.Duration {
 	runnable.Arms = slices.DeleteFunc(slices.Clone(c.Arms), cannot)
 	runnable.Passes = slices.DeleteFunc(slices.Clone(c.Passes), cannot)
 	return p.Cost(&runnable)
+}
+
+// least is what the claim costs until the first look, which may decide it.
+func (p Profile) least(env Environment, c *Claim) time.Duration {
+	return p.cost(env, c) * time.Duration(p.Looks[0].Blocks) / time.Duration(p.Looks[len(p.Looks)-1].Blocks)
 }
 
 func newRecord(c *Claim) *Record {
@@ -132,6 +140,16 @@ type session struct {
 	until  time.Time // end of the budget; zero: none
 }
 
+// fits says whether the budget has room for the blocks until a look. Half a way to it would be for nothing.
+func (s *session) fits(look Look) bool {
+	if s.until.IsZero() {
+		return true
+	}
+	looks := s.o.Profile.Looks
+	perBlock := s.o.Profile.cost(s.env, s.claim) / time.Duration(looks[len(looks)-1].Blocks)
+	return time.Now().Add(time.Duration(look.Blocks-s.block) * perBlock).Before(s.until)
+}
+
 // late says whether the budget is used up. Claims are begun by what they should take; on a busy machine they
 // take longer.
 func (s *session) late() bool { return !s.until.IsZero() && time.Now().After(s.until) }
@@ -143,6 +161,9 @@ func (s *session) run(ctx context.Context) {
 	}
 	s.prepare()
 	s.r.ArmNS = int64(s.armTime())
+	if !slices.ContainsFunc(s.arms, func(a Arm) bool { return a.Lock == nil || a.Lock.Mode != LockPair }) {
+		s.r.ArmNS /= pairShare
+	}
 	if len(s.arms) < 1 {
 		s.failed(errNoArm)
 		return
@@ -152,7 +173,7 @@ func (s *session) run(ctx context.Context) {
 		return
 	}
 	looks := s.o.Profile.Looks
-	for _, look := range looks {
+	for i, look := range looks {
 		for s.block < look.Blocks {
 			if err := s.oneBlock(ctx); err != nil {
 				s.failed(err)
@@ -160,7 +181,7 @@ func (s *session) run(ctx context.Context) {
 			}
 		}
 		s.r.Confidence = look.Confidence
-		if s.decided() || s.late() {
+		if s.decided() || i+1 < len(looks) && !s.fits(looks[i+1]) {
 			break
 		}
 	}
@@ -385,7 +406,11 @@ func (s *session) failed(err error) {
 	case errors.Is(err, errNoArm):
 		s.r.cannot(err.Error())
 		for _, k := range s.r.Skipped {
-			s.r.Codes, s.r.Remedies = append(s.r.Codes, k.Codes...), append(s.r.Remedies, k.Remedies...)
+			for i, remedy := range k.Remedies { // of each, once: arms often lack the same
+				if !slices.Contains(s.r.Remedies, remedy) {
+					s.r.Codes, s.r.Remedies = append(s.r.Codes, k.Codes[i]), append(s.r.Remedies, remedy)
+				}
+			}
 		}
 		return
 	case errors.As(err, &lack):
@@ -437,6 +462,12 @@ func (a *Arm) What() string {
 		}
 	case a.Job != nil:
 		parts = append(parts, fmt.Sprintf("%s %s, %d bytes, depth %d", a.Job.Engine, a.Job.RW, a.Job.BS[0].Min, a.Job.IODepth), threads)
+		if rate := a.Job.RateIOPS[workloads.Read]; rate > 0 {
+			parts = append(parts, fmt.Sprintf("%d arrivals/s each, %s", rate, a.Job.RateProcess))
+		}
+		if a.Pace != nil {
+			parts = append(parts, fmt.Sprintf("arrivals at %.0f %% of the slowest of %s, poisson", 100*a.Pace.Share, strings.Join(a.Pace.Slowest, " and ")))
+		}
 		if a.Job.BatchSubmitSet {
 			parts = append(parts, fmt.Sprintf("batches of %d", a.Job.BatchSubmit))
 		}

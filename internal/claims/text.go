@@ -59,7 +59,7 @@ func (d *Document) record(b *strings.Builder, r *Record) {
 		}
 		fmt.Fprintf(b, "%s%s\n", label("arm"), line)
 	}
-	fmt.Fprintf(b, "%s%d of %v each, %.4g%% intervals\n", label("blocks"), len(r.Blocks), time.Duration(max(r.ArmNS, d.ArmNS)), 100*r.Confidence)
+	fmt.Fprintf(b, "%s%d of %v each, %.4g%% intervals\n", label("blocks"), len(r.Blocks), r.arm(d), 100*r.Confidence)
 	for _, o := range r.Tests {
 		if o.Interval != nil || o.Test.Decides || !r.lacksArm(&o.Test) {
 			d.outcome(b, o)
@@ -84,6 +84,14 @@ func (d *Document) record(b *strings.Builder, r *Record) {
 	if r.Honesty != "" {
 		b.WriteString(prose.Wrap(label("note"), r.Honesty))
 	}
+}
+
+// arm is the measured window of an arm; documents of before claims had their own have one for all.
+func (r *Record) arm(d *Document) time.Duration {
+	if r.ArmNS == 0 {
+		return time.Duration(d.ArmNS)
+	}
+	return time.Duration(r.ArmNS)
 }
 
 // lacksArm says whether an arm of the test was left out, which is told with the arm.
@@ -271,17 +279,29 @@ func (d *Document) table80(b *strings.Builder) {
 	fmt.Fprintf(b, "\n%-5s %-46s %-13s %s\n%s\n", "claim", "", "verdict", "estimate", strings.Repeat("-", prose.Width))
 	for _, r := range d.Records {
 		counts[r.Verdict]++
-		estimate := ""
-		for _, o := range r.Tests {
-			if o.Test.Decides && o.Interval != nil {
-				estimate = o.value(o.Interval.Estimate)
-				break
-			}
-		}
+		estimate := r.telling()
 		fmt.Fprintln(b, strings.TrimRight(fmt.Sprintf("%-5s %-46s %-13s %s", r.ID, cut(r.Title, 46), r.Verdict.short(), estimate), " "))
 	}
 	fmt.Fprintf(b, "%s\n%d reproduced, %d not reproduced, %d inconclusive, %d cannot be tested here\n",
 		strings.Repeat("-", prose.Width), counts[Reproduced], counts[NotReproduced], counts[Inconclusive], counts[CannotTest])
+}
+
+// telling is the estimate of the test that the verdict rests on, or else of the first that has one.
+func (r *Record) telling() string {
+	first := ""
+	for _, o := range r.Tests {
+		if !o.Test.Decides || o.Interval == nil {
+			continue
+		}
+		estimate := o.value(o.Interval.Estimate)
+		if o.Verdict == r.Verdict {
+			return estimate
+		}
+		if first == "" {
+			first = estimate
+		}
+	}
+	return first
 }
 
 func (v Verdict) short() string {

@@ -14,6 +14,8 @@ func notes(root Root, f *Facts, dir string) []string {
 		add("zram is bio-based: no hardware queues, no scheduler, no tags; each I/O is done by the submitting CPU")
 	case KindRAM, KindPmem:
 		add("%s is bio-based memory: each I/O is a copy by the submitting CPU", f.Kind)
+	case KindNull:
+		add("null_blk completes requests without a device: it shows what the block layer costs, and most often stores nothing")
 	case KindLoop:
 		loopNotes(f, add)
 	case KindVirtio:

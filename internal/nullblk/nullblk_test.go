@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -37,12 +38,13 @@ func load(t *testing.T, dir string) *Driver {
 	return d
 }
 
-// queueMap writes the queues with the CPUs that feed them.
+// queueMap writes the queues with the CPUs that feed them, sorted: which CPU feeds which is the kernel's choice.
 func queueMap(f device.Facts) string {
 	var queues []string
 	for _, q := range f.Queues {
 		queues = append(queues, q.Type+" "+device.FormatCPUList(q.CPUs))
 	}
+	slices.Sort(queues)
 	return strings.Join(queues, "; ")
 }
 

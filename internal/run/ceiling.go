@@ -84,14 +84,14 @@ const (
 // I/O that the figures are blkmeter's as well as the device's.
 func (c *conductor) compareWithCeiling(j *jobRun) {
 	on := map[string]string{catalog.Uring: catalog.Nop, catalog.UringCmd: catalog.Nop, catalog.Null: catalog.Null}[j.choice.Name]
-	if on == "" || j.paced || len(j.totals) == 0 {
+	if on == "" || j.paced || j.spec.Offload || len(j.totals) == 0 {
 		return
 	}
 	w, ios := j.workers[0], uint64(0)
 	for op := range j.totals[0].ops {
 		ios += j.totals[0].ops[op].ios
 	}
-	rate := float64(ios) * 1e9 / float64(max(w.timing.ended-w.timing.measured, 1))
+	rate := float64(ios) * 1e9 / float64(max(w.timing.ended-w.timing.measured-j.totals[0].asideNS, 1))
 	if rate < mayBind {
 		return
 	}

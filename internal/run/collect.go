@@ -18,6 +18,7 @@ type totals struct {
 	arrivals, late        uint64
 	iops, bw              [3][]float64 // per whole window, by direction
 	from, to              int64        // what the windows so far span, ns of the run's clock
+	asideNS               int64        // of that, spent on what is not measured
 	usage                 cpu.Usage    // over them
 }
 
@@ -66,7 +67,7 @@ func (t *totals) add(w *window) {
 		t.ops[op].add(&w.ops[op])
 		addPrioWindows(t.ops[op].prios, w.ops[op].prios)
 	}
-	if length := w.end - w.start; length >= int64(Interval)*9/10 {
+	if length := w.end - w.start - w.asideNS; length >= int64(Interval)*9/10 {
 		for d := range t.iops {
 			if t.ops[d].clat != nil {
 				t.iops[d] = append(t.iops[d], float64(w.ops[d].ios)*1e9/float64(length))
@@ -78,6 +79,7 @@ func (t *totals) add(w *window) {
 		t.from = w.start
 	}
 	t.to, t.usage = w.end, w.usage
+	t.asideNS += w.asideNS
 	t.arrivals += w.arrivals
 	t.late += w.late
 	addCounts(t.depth, w.depth)
@@ -233,7 +235,7 @@ func (s *series) extend(w *seriesWindow, length int64) {
 
 // stats makes the report of one worker's measured window.
 func (t *totals) stats(w *worker, startedAt int64) report.Stats {
-	runtime := max(w.timing.ended-w.timing.measured, 1)
+	runtime := max(w.timing.ended-w.timing.measured-t.asideNS, 1)
 	st := report.Stats{
 		StartNS: w.timing.measured - startedAt, RuntimeNS: runtime,
 		Syscalls: int64(w.outcome.counters.Syscalls), RingOverflow: int64(w.outcome.counters.Overflows),

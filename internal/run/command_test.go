@@ -3,7 +3,7 @@ package run
 import (
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
@@ -45,8 +45,10 @@ func TestCommandsBeforeAndAfterAJob(t *testing.T) {
 			t.Errorf("%s: %v, %q", name, err, got)
 		}
 	}
-	if d := r.Jobs[0].Decisions; !strings.Contains(d[len(d)-1].What, "exec_postrun") {
-		t.Errorf("decisions %+v", d)
+	for _, what := range []string{"exec_prerun", "exec_postrun"} {
+		if !slices.ContainsFunc(r.Jobs[0].Decisions, func(d report.Decision) bool { return d.What == what }) {
+			t.Errorf("%s is not among the decisions %+v", what, r.Jobs[0].Decisions)
+		}
 	}
 }
 

@@ -18,7 +18,7 @@ func (s *stageRun) begin(j *jobRun, t0 int64) {
 	}
 	j.begun = true
 	for _, w := range j.workers {
-		if r := j.spec.Runtime; r > 0 {
+		if r := j.spec.Runtime; r > 0 && j.spec.RampBytes == 0 {
 			w.endsAt = t0 + int64(delayOf(w)+j.spec.RampTime+r)
 		}
 	}

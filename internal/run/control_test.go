@@ -43,11 +43,11 @@ func TestExitAll(t *testing.T) {
 	for _, c := range []struct {
 		what  string
 		ended []bool // which jobs end early; the last is of the next stage
-		runs  int
+		skips bool   // that one never begins
 	}{
-		{"group", []bool{true, true, false, false}, 4},
-		{"stonewall", []bool{true, true, true, false}, 4},
-		{"all", []bool{true, true, true}, 3},
+		{"group", []bool{true, true, false, false}, false},
+		{"stonewall", []bool{true, true, true, false}, false},
+		{"all", []bool{true, true, true, true}, true},
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			short, beside := reader(dev, "short", 100*time.Millisecond), reader(dev, "beside", 700*time.Millisecond)
@@ -55,8 +55,8 @@ func TestExitAll(t *testing.T) {
 			other.NewGroup, later.Stonewall = true, true
 			short.ExitAll, short.ExitWhat = true, c.what
 			r := do(t, short, beside, other, later)
-			if r.ExitCode != 0 || len(r.Jobs) != c.runs {
-				t.Fatalf("exit %d, %d jobs ran, want %d", r.ExitCode, len(r.Jobs), c.runs)
+			if r.ExitCode != 0 || len(r.Jobs) != 4 || r.Jobs[3].Skipped != "" != c.skips {
+				t.Fatalf("exit %d, %d jobs, the last skipped: %q", r.ExitCode, len(r.Jobs), r.Jobs[3].Skipped)
 			}
 			for i, j := range r.Jobs {
 				if early := j.RuntimeNS < 550e6; early != c.ended[i] {
@@ -78,6 +78,28 @@ func TestExitAllOnError(t *testing.T) {
 	start := time.Now()
 	if r := do(t, bad, beside); r.ExitCode != fault.ExitIO || time.Since(start) > 8*time.Second {
 		t.Errorf("exit %d after %v", r.ExitCode, time.Since(start))
+	}
+}
+
+// Stages behind a job that failed are skipped, and reported so; in fio they run.
+func TestStagesBehindAFailedJob(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	failing := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	if err := os.Truncate(failing.Backing, 0); err != nil {
+		t.Fatal(err)
+	}
+	bad, later := reader(failing, "bad", time.Second), reader(dev, "later", 100*time.Millisecond)
+	later.Stonewall, later.NumJobs = true, 2
+	for _, goesOn := range []bool{false, true} {
+		r, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{bad, later}}, Options{GoOn: goesOn})
+		if err != nil {
+			t.Fatal(err)
+		}
+		valid(t, r)
+		ran := len(r.Jobs) == 2 && r.Jobs[1].Read != nil && r.Jobs[1].Read.IOs > 0
+		if r.ExitCode != fault.ExitIO || len(r.Jobs) != 2 || ran != goesOn || (r.Jobs[1].Skipped == "") != goesOn {
+			t.Errorf("goes on %v: exit %d, %+v", goesOn, r.ExitCode, r.Jobs[1])
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/explain"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/report"
+	"github.com/blkmeter/blkmeter/workloads"
 )
 
 // explainTime is how long a stage of the explain pass runs at most.
@@ -46,18 +47,21 @@ func (c *conductor) explain(ctx context.Context) {
 // explainStage runs the jobs of a stage again, with workers and a Result of their own that are thrown away.
 func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.Counts, explain.Stage, error) {
 	again := &conductor{
-		o: c.o, clock: c.clock, topo: c.topo, result: &report.Result{}, targets: c.targets, filled: c.filled, asked: c.asked, scratch: c.scratch,
+		o: c.o, clock: c.clock, topo: c.topo, result: &report.Result{}, targets: c.targets, filled: c.filled, asked: c.asked, scratch: c.scratch, flows: map[int]*flow{},
 	}
 	again.o.Progress, again.o.Ask = nil, nil
 	for _, j := range jobs {
 		spec := *j.spec
 		spec.SteadyState.Duration = 0
 		spec.ExecPrerun, spec.ExecPostrun = "", ""
-		spec.RampTime, spec.StartDelay.Min, spec.StartDelay.Max = 0, 0, 0
+		spec.RampTime, spec.RampBytes, spec.StartDelay.Min, spec.StartDelay.Max = 0, 0, 0, 0
+		if search := j.workers[0].search; search != nil {
+			spec.LatencyTarget, spec.IODepth = workloads.LatencyTarget{}, search.depth
+		}
 		if spec.Runtime == 0 || spec.Runtime > explainTime {
 			spec.Runtime = explainTime
 		}
-		copied := &jobRun{spec: &spec, stop: new(atomic.Bool), index: j.index, stage: j.stage, group: j.group, choice: j.choice, seed: j.seed, ignored: j.ignored, replays: j.replays}
+		copied := &jobRun{spec: &spec, stop: new(atomic.Bool), index: j.index, first: j.first, stage: j.stage, group: j.group, choice: j.choice, seed: j.seed, ignored: j.ignored, replays: j.replays}
 		for i, w := range j.workers {
 			fresh := &worker{clock: again.clock, job: copied, index: i, stop: copied.stop, targets: w.targets, place: w.place}
 			if err := again.assign(ctx, copied, fresh, i); err != nil {
@@ -66,6 +70,9 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 			copied.workers = append(copied.workers, fresh)
 		}
 		again.lockFiles(copied)
+		if err := again.serialize(copied); err != nil {
+			return explain.Counts{}, explain.Stage{}, err
+		}
 		if err := again.verify(copied); err != nil {
 			return explain.Counts{}, explain.Stage{}, err
 		}

@@ -27,6 +27,24 @@ func onCPU(path, engine string, cpu int, n uint64) workloads.Job {
 	return j
 }
 
+// The explain pass repeats what was measured: at the depth that a search settled on, without the search, in the
+// flow and through the pool.
+func TestExplainRepeatsWhatWasMeasured(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	j := reader(dev, "sought", 10*time.Second)
+	j.Engine, j.IODepth, j.Offload, j.Flow.Weight, j.BlockAlign[workloads.Read] = "psync", 4, true, 2, 8192
+	j.LatencyTarget = workloads.LatencyTarget{Limit: time.Hour, Window: 20 * time.Millisecond, Percentile: 100}
+	r, err := Run(context.Background(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Env: os.Getenv, Explain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid(t, r)
+	requireExplained(t, r.Explain)
+	if s := r.Explain.Stages[0]; s.IOs == 0 || len(s.Devices) != 1 || s.Devices[0].Requests != s.IOs {
+		t.Errorf("stage %+v", s)
+	}
+}
+
 // The explain pass reports exactly what was done: 500 I/Os on CPU 0 and 1,500 on CPU 1.
 func TestExplainCountsExactly(t *testing.T) {
 	if runtime.NumCPU() < 2 {

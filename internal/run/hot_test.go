@@ -14,6 +14,7 @@ import (
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/catalog"
 	"github.com/blkmeter/blkmeter/engine/target"
+	"github.com/blkmeter/blkmeter/internal/hist"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
@@ -47,6 +48,7 @@ func hotWorker(t testing.TB, depth int, change func(*workloads.Job)) *worker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.close() })
+	govern(t, w)
 	return w
 }
 
@@ -85,6 +87,21 @@ func unwritten(t testing.TB) string {
 	return path
 }
 
+// govern gives a worker the pacing, the flow and the search that its job asks for.
+func govern(t testing.TB, w *worker) {
+	t.Helper()
+	c := &conductor{flows: map[int]*flow{}}
+	if err := c.pace(w.job, w, 0); err != nil {
+		t.Fatal(err)
+	}
+	if w.job.paced {
+		for _, win := range []*window{w.win, w.box.empty.Load()} {
+			win.ops[engine.OpRead].response = hist.NewRecorder()
+		}
+	}
+	w.job.seekDepth(w)
+}
+
 // loopFor runs the loop for d and returns the I/Os done.
 func loopFor(w *worker, d time.Duration) uint64 {
 	w.spent = false
@@ -106,6 +123,11 @@ func TestTheLoopAllocatesNothing(t *testing.T) {
 		"sequential":         func(j *workloads.Job) { j.RW = workloads.RWRead },
 		"two priorities": func(j *workloads.Job) {
 			j.CmdPrio[workloads.Read] = []workloads.PriorityShare{{Percent: 20, Priority: workloads.NewPriority(workloads.ClassBestEffort, 7, 0)}}
+		},
+		"paced":       func(j *workloads.Job) { j.RateIOPS[workloads.Read] = 1_000_000 },
+		"with a flow": func(j *workloads.Job) { j.Flow.Weight = 3 },
+		"seeking a depth": func(j *workloads.Job) {
+			j.LatencyTarget = workloads.LatencyTarget{Limit: time.Second, Window: 50 * time.Microsecond, Percentile: 50, Run: true}
 		},
 		"mix with syncs": func(j *workloads.Job) { j.RW, j.FsyncEvery = workloads.RWRandRW, 8 },
 	} {

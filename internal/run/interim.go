@@ -24,7 +24,7 @@ func (s *stageRun) interim(now int64) *report.Result {
 	result.Jobs, result.Warnings = slices.Clone(result.Jobs), slices.Clone(result.Warnings)
 	result.Targets = slices.Clone(result.Targets)
 	view := &conductor{
-		o: s.o, clock: s.clock, result: &result, jobs: s.conductor.jobs, targets: s.targets, before: s.before,
+		o: s.o, clock: s.clock, started: s.started, result: &result, jobs: s.conductor.jobs, targets: s.targets, before: s.before,
 		countedAt: s.countedAt, idleFrom: s.idleFrom,
 	}
 	for _, j := range s.conductor.jobs {

@@ -31,6 +31,7 @@ import (
 type jobRun struct {
 	spec      *workloads.Job
 	index     int
+	first     int // number of its first clone among those of all jobs
 	stage     int // jobs of one stage run together; a stonewall starts a new one
 	group     int // reporting group
 	choice    catalog.Choice
@@ -47,6 +48,7 @@ type jobRun struct {
 	memory    mem.Options          // of its I/O buffers
 	steady    *steadyState         // nil when the job looks for none
 	prios     []workloads.Priority // by engine.Request.Prio, the threads' own first; nil when all I/Os have that
+	state     *stateFile           // nil unless what the job writes is to be known to later runs
 
 	// Its course, in the hands of the conductor.
 	stop      *atomic.Bool  // its workers are to end
@@ -58,6 +60,7 @@ type jobRun struct {
 	running   int           // workers that have not ended
 	logs      *fiolog.Set   // nil without
 	replays   []*iolog.Log  // of each clone; nil when a pattern says what is done
+	rampEnds  *atomic.Int64 // when a ramp of ramp_size ends, ns of the run's clock; 0 not yet known
 }
 
 func (j *jobRun) decide(what, chosen, why string) {
@@ -77,7 +80,7 @@ func (j *jobRun) issues(op engine.Op) bool {
 	case engine.OpSyncRange:
 		return j.spec.SyncRange.Every > 0
 	}
-	return j.spec.RW.Does(workloads.Direction(op))
+	return j.spec.RW.Does(workloads.Direction(op)) || op == engine.OpTrim && j.spec.Trims()
 }
 
 // syncsAtEnd says whether each worker makes its writes stable before it ends.
@@ -108,7 +111,7 @@ func (j *jobRun) toleratesError(op engine.Op, errno syscall.Errno) bool {
 // arrange numbers stages and reporting groups as fio does: a stonewall begins both, new_group only a group.
 func arrange(jobs []workloads.Job) []*jobRun {
 	runs := make([]*jobRun, len(jobs))
-	stage, group := 0, 0
+	stage, group, first := 0, 0, 0
 	for i := range jobs {
 		j := &jobs[i]
 		if i > 0 && j.Stonewall {
@@ -117,7 +120,8 @@ func arrange(jobs []workloads.Job) []*jobRun {
 		if i > 0 && (j.Stonewall || j.NewGroup) {
 			group++
 		}
-		runs[i] = &jobRun{spec: j, index: i, stage: stage, group: group, stop: new(atomic.Bool)}
+		runs[i] = &jobRun{spec: j, index: i, first: first, stage: stage, group: group, stop: new(atomic.Bool), rampEnds: new(atomic.Int64)}
+		first += j.NumJobs
 	}
 	return runs
 }
@@ -141,12 +145,20 @@ func (c *conductor) open(ctx context.Context, j *jobRun) error {
 	} else if err := c.chooseEngine(j); err != nil {
 		return err
 	}
+	if j.spec.Offload {
+		if err := j.offload(); err != nil {
+			return err
+		}
+	}
 	for clone, w := range j.workers {
 		if err := c.assign(ctx, j, w, clone); err != nil {
 			return err
 		}
 	}
 	c.lockFiles(j)
+	if err := c.serialize(j); err != nil {
+		return err
+	}
 	return c.verify(j)
 }
 
@@ -379,18 +391,18 @@ func (c *conductor) generate(ctx context.Context, j *jobRun, w *worker, clone in
 	w.files, w.regionLow, w.regionHigh = files, files[0].Low, files[0].High
 	kind := *s
 	kind.TimeBased = s.TimeBased && !s.Verify.Only
-	if renews(s) {
-		kind.Loops = 1 // at a time
+	if passesOf(s) > 1 || renews(s) {
+		kind.Loops = 1 // each pass has a source of its own
 	}
-	config := pattern.Config{Job: &kind, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)}
-	if w.source, err = pattern.New(config); err != nil {
+	w.pattern = pattern.Config{Job: &kind, Files: files, Clone: clone, Seed: j.seed, Align: uint32(max(w.targets[0].OffsetAlign(), 1)), Directed: directed(s)}
+	if w.source, err = pattern.New(w.pattern); err != nil {
 		return err
 	}
 	if s.Layout.CreateOnly {
 		w.source = noIO{}
 	}
 	if slices.ContainsFunc(w.targets, func(t *target.Target) bool { return t.Parked() }) {
-		if err := w.rotate(config); err != nil {
+		if err := w.rotate(); err != nil {
 			return err
 		}
 		if clone == 0 {
@@ -502,9 +514,9 @@ func want(s *workloads.Job, name string, on bool) engine.Want {
 }
 
 // checkWritten finds out how much of a region that will be read was ever written, and says so or writes it:
-// reading what never was written is answered from a map in memory.
+// reading what never was written is answered from a map in memory. A null_blk device is memory at best.
 func (c *conductor) checkWritten(ctx context.Context, j *jobRun, t *target.Target, low, high int64) error {
-	if j.choice.Name == catalog.Null || !j.spec.RW.Does(workloads.Read) || t == c.scratch || t.Created() || c.asked[t] {
+	if j.choice.Name == catalog.Null || !j.spec.RW.Does(workloads.Read) || t.Facts().Kind == device.KindNull || t == c.scratch || t.Created() || c.asked[t] {
 		return nil
 	}
 	c.asked[t] = true

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/report/fiolog"
 	"github.com/blkmeter/blkmeter/workloads"
 )
@@ -55,7 +57,27 @@ func (s *stageRun) logWriters() (n int) {
 // beginLogs sets the time from which the logs of a worker count.
 func (w *worker) beginLogs() {
 	w.logging.from = w.timing.measureAt
-	w.logging.recorder.Begin(w.clock.At(w.timing.measureAt))
+	begin := w.clock.At(w.timing.measureAt)
+	if id := w.job.spec.Logs.EpochClock; id != 0 {
+		if now, err := clock.Read(id); err == nil { // checkClocks has read it
+			begin = time.Unix(0, int64(now)-w.clock.Now()+w.timing.measureAt)
+		}
+	}
+	w.logging.recorder.Begin(begin)
+}
+
+// checkClocks finds out before the first I/O whether the clocks are there that jobs name.
+func (c *conductor) checkClocks() error {
+	for _, j := range c.jobs {
+		_, err := clock.Read(j.spec.StartClock)
+		if err == nil {
+			_, err = clock.Read(j.spec.Logs.EpochClock)
+		}
+		if err != nil {
+			return fault.Wrap(err, fault.ExitUsage, "CLOCK_ID", "0 is the time since 1970, 1 the time since the machine was started", "job %s: job_start_clock_id or log_alternate_epoch_clock_id", j.spec.Name)
+		}
+	}
+	return nil
 }
 
 // log records what was reaped in the logs. The ramp, syncs and what failed are not logged; a transfer that came
@@ -140,7 +162,11 @@ func (c *conductor) closeLogs(j *jobRun) error {
 		if w.lost {
 			return nil // it may still write to its log
 		}
-		w.logging.recorder.Close(max(w.timing.ended-w.logging.from, 0))
+		ended := w.timing.ended
+		if w.verify != nil {
+			ended = max(ended, w.verify.back.ended)
+		}
+		w.logging.recorder.Close(max(ended-w.logging.from, 0))
 		blocked += w.logging.recorder.Blocked()
 	}
 	if blocked > 0 {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/blkmeter/blkmeter/engine/catalog"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/internal/testlab"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/report/fiolog"
@@ -334,8 +335,8 @@ func loggedLoop(t testing.TB, depth int, change func(*workloads.Logs), slices in
 			return
 		}
 		r := set.Recorder(0)
-		with := &logging{recorder: r, perIO: r.PerIO()}
 		w := hotWorker(t, depth, func(j *workloads.Job) { j.NoRandomMap = true })
+		with := &logging{recorder: r, perIO: r.PerIO(), prios: w.job.priorities()}
 		begin := w.clock.Now()
 		const slice = 10 * time.Millisecond
 		each := func(l *logging) float64 {
@@ -355,4 +356,33 @@ func loggedLoop(t testing.TB, depth int, change func(*workloads.Logs), slices in
 	}()
 	<-done
 	return plainNS, loggedNS
+}
+
+// Logs and fio's job_start follow the clock that a job names.
+func TestClocksThatJobsName(t *testing.T) {
+	prefix := filepath.Join(t.TempDir(), "log")
+	j := nullJob(50 * time.Millisecond)
+	j.TimeBased, j.NumberIOs, j.StartClock = false, 10, 1
+	j.Logs = logsOf(prefix)
+	j.Logs.AlternateEpoch, j.Logs.EpochClock = true, 1
+	before, err := clock.Read(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := do(t, j)
+	after, err := clock.Read(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := readLog(t, prefix+"_lat.1.log")
+	if at := time.Duration(lines[0][0]) * time.Millisecond; at < before-time.Millisecond || at > after {
+		t.Errorf("the log begins at %v of a clock that went from %v to %v", at, before, after)
+	}
+	if at := time.Duration(r.Jobs[0].Spec.StartClockNS); at < before || at > after {
+		t.Errorf("the job started at %v of a clock that went from %v to %v", at, before, after)
+	}
+	j.StartClock = 99
+	if _, err := Run(t.Context(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{}); fault.Of(err).Code != "CLOCK_ID" {
+		t.Errorf("a clock that there is not: %v", err)
+	}
 }

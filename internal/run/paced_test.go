@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/blkmeter/blkmeter/internal/testlab"
+	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
 )
 
 // Rates that the target can reach are met within 1 %: IOPS and bytes, equidistant and Poisson, per direction,
-// with and without pauses. The jobs run together, so that this takes one run.
+// with and without pauses. The jobs on devices run together, so that this takes one run.
 func TestReachableRatesAreMet(t *testing.T) {
 	if raceDetector {
 		t.Skip("the race detector's own time makes rates unreachable")
@@ -24,7 +25,7 @@ func TestReachableRatesAreMet(t *testing.T) {
 
 	poisson := job("", "null", workloads.RWRandRead)
 	poisson.Size, poisson.RateProcess = workloads.Amount{Bytes: 1 << 30, Set: true}, "poisson"
-	poisson.RateIOPS[workloads.Read] = 40_000 // its count over 5 s has a standard deviation of 0.22 %
+	poisson.RateIOPS[workloads.Read] = 45_000 // its count over 2 s has a standard deviation of 0.33 %
 
 	mixed := job(one.Path, "io_uring", workloads.RWRandRW)
 	mixed.RateIOPS = [workloads.Directions]uint64{2000, 1000, 0}
@@ -38,34 +39,52 @@ func TestReachableRatesAreMet(t *testing.T) {
 	thinking.RateIOPS[workloads.Read] = 200
 	thinking.Thinktime = workloads.Thinktime{Time: time.Millisecond, Blocks: 2, Type: "complete"}
 
-	jobs := []workloads.Job{poisson, mixed, bytes, thinking}
-	for i := range jobs {
-		jobs[i].Runtime, jobs[i].TimeBased, jobs[i].NoRandomMap = 5*time.Second, true, true
-		jobs[i].Layout.Invalidate = false
+	for _, c := range []struct {
+		name   string
+		length time.Duration
+		jobs   []workloads.Job
+	}{
+		{"null", 2 * time.Second, []workloads.Job{poisson}},
+		{"devices", 5 * time.Second, []workloads.Job{mixed, bytes, thinking}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for i := range c.jobs {
+				c.jobs[i].Runtime, c.jobs[i].TimeBased, c.jobs[i].NoRandomMap = c.length, true, true
+				c.jobs[i].Layout.Invalidate = false
+			}
+			var missed []string
+			for range 3 { // others may have made the rates unreachable
+				if missed = missedRates(c.jobs, do(t, c.jobs...)); missed == nil {
+					return
+				}
+			}
+			t.Error(missed)
+		})
 	}
-	r := do(t, jobs...)
+}
+
+// missedRates lists the rates that jobs missed by more than 1 %.
+func missedRates(jobs []workloads.Job, r *report.Result) []string {
+	var missed []string
 	for i := range jobs {
 		for d := workloads.Read; d < workloads.Trim; d++ {
-			want, unit := float64(jobs[i].RateIOPS[d]), "IOPS"
-			if jobs[i].RateBytes[d] > 0 {
-				want, unit = float64(jobs[i].RateBytes[d]), "bytes/s"
-			}
-			if want == 0 {
+			s := r.Jobs[i].Dir(d)
+			want, got, unit := float64(jobs[i].RateIOPS[d]), 0.0, "IOPS"
+			switch {
+			case jobs[i].RateBytes[d] > 0:
+				want, got, unit = float64(jobs[i].RateBytes[d]), s.BW, "bytes/s"
+			case want > 0:
+				got = s.IOPS
+			default:
 				continue
 			}
-			s := r.Jobs[i].Dir(d)
-			got := s.IOPS
-			if unit != "IOPS" {
-				got = s.BW
-			}
-			if math.Abs(got/want-1) > 0.01 {
-				t.Errorf("job %d, %s: %.1f %s, asked for %.0f; %d of %d arrivals were late", i, d, got, unit, want, r.Jobs[i].LateArrivals, r.Jobs[i].Arrivals)
-			}
-			if s.Response == nil || s.Response.N != s.IOs {
-				t.Errorf("job %d, %s: %d I/Os, response times %+v", i, d, s.IOs, s.Response)
+			if math.Abs(got/want-1) > 0.01 || s.Response == nil || s.Response.N != s.IOs {
+				missed = append(missed, fmt.Sprintf("job %d, %s: %.1f %s, asked for %.0f; %d of %d arrivals were late; response times %+v",
+					i, d, got, unit, want, r.Jobs[i].LateArrivals, r.Jobs[i].Arrivals, s.Response))
 			}
 		}
 	}
+	return missed
 }
 
 // BenchmarkPacing is what a rate costs: the CPU time per I/O of an unpaced worker, of one whose arrivals are

@@ -1,11 +1,14 @@
 package run
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -15,7 +18,9 @@ import (
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/perf"
 	"github.com/blkmeter/blkmeter/internal/testlab"
+	"github.com/blkmeter/blkmeter/report/fio"
 	"github.com/blkmeter/blkmeter/workloads"
+	"github.com/blkmeter/blkmeter/workloads/fiojob"
 )
 
 // countIssued counts the requests that the kernel gives a disk's driver with a priority, until the returned
@@ -159,5 +164,89 @@ func TestAPriorityThatTheKernelRefusesEndsTheRunBeforeIt(t *testing.T) {
 	}
 	if r.Error == nil || r.Error.Code != "PRIORITY" || r.ExitCode != fault.ExitEnvironment || r.Jobs[0].Read != nil {
 		t.Errorf("the run ended with %+v", r.Error)
+	}
+}
+
+// fio and blkmeter list the same priorities in the same order, under the same names, with shares that agree.
+func TestPrioritiesAreListedAsFioDoes(t *testing.T) {
+	testlab.Require(t, "fio")
+	type latency struct{ N int64 }
+	type prio struct {
+		Class int      `json:"prioclass"`
+		Level int      `json:"prio"`
+		Clat  *latency `json:"clat_ns"`
+		Lat   *latency `json:"lat_ns"`
+	}
+	type direction struct {
+		IOs   int64  `json:"total_ios"`
+		Prios []prio `json:"prios"`
+	}
+	type document struct {
+		Jobs []struct{ Read, Write direction }
+	}
+	path := filepath.Join(t.TempDir(), "data")
+	if err := os.WriteFile(path, make([]byte, 16<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, options := range []string{
+		"cmdprio_percentage=30", "cmdprio_percentage=100", "cmdprio_percentage=0,40 cmdprio_class=2 cmdprio=5 lat_percentiles=1",
+		"cmdprio_bssplit=4k/10/1/3:4k/20/2/5,4k/50 prioclass=2 prio=2", "cmdprio_percentage=30 disable_clat=1",
+	} {
+		t.Run(options, func(t *testing.T) {
+			args := []string{"--name=a", "--filename=" + path, "--rw=randrw", "--bs=4k", "--direct=1", "--ioengine=libaio", "--iodepth=8", "--norandommap", "--size=16m"}
+			for o := range strings.FieldsSeq(options) {
+				args = append(args, "--"+o)
+			}
+			var theirs, ours document
+			out, err := exec.Command("fio", append(args, "--output-format=json")...).Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(out[bytes.IndexByte(out, '{'):], &theirs); err != nil {
+				t.Fatal(err)
+			}
+			plan, _, err := fiojob.ParseArgs(args, fiojob.ParseOptions{Fio: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := Run(t.Context(), plan, Options{Env: os.Getenv, Overwrite: true})
+			if err != nil || r.Error != nil {
+				t.Fatal(err, r.Error)
+			}
+			var text bytes.Buffer
+			if err := fio.Write(&text, r, fio.JSON, fio.OptionsOf(r)); err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(text.Bytes(), &ours); err != nil {
+				t.Fatal(err)
+			}
+			for name, d := range map[string][2]direction{
+				"read": {theirs.Jobs[0].Read, ours.Jobs[0].Read}, "write": {theirs.Jobs[0].Write, ours.Jobs[0].Write},
+			} {
+				want, got := d[0].Prios, d[1].Prios
+				if len(got) != len(want) {
+					t.Errorf("%s: %d priorities, fio has %d", name, len(got), len(want))
+					continue
+				}
+				for i := range want {
+					same := got[i].Class == want[i].Class && got[i].Level == want[i].Level && (got[i].Clat == nil) == (want[i].Clat == nil)
+					if !same {
+						t.Errorf("%s: %+v, fio has %+v", name, got[i], want[i])
+						continue
+					}
+					shares := [2]float64{}
+					for k, p := range []prio{want[i], got[i]} {
+						l := p.Clat
+						if l == nil {
+							l = p.Lat
+						}
+						shares[k] = float64(l.N) / float64(d[k].IOs)
+					}
+					if math.Abs(shares[0]-shares[1]) > 0.1 {
+						t.Errorf("%s: priority %d/%d has a share of %.2f, fio's of %.2f", name, got[i].Class, got[i].Level, shares[1], shares[0])
+					}
+				}
+			}
+		})
 	}
 }

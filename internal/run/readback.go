@@ -10,6 +10,7 @@ type readBack struct {
 	win    *window
 	totals *totals // of what the window held before
 	took   int64   // ns
+	ended  int64   // ns of the run's clock
 }
 
 func newReadBack(depth int, sync bool) readBack {
@@ -28,8 +29,8 @@ func (b *readBack) begin(w *worker) (end func()) {
 	own, start := w.win, w.clock.Now()
 	w.win = b.win
 	return func() {
-		w.win = own
-		b.took += w.clock.Now() - start
+		w.win, b.ended = own, w.clock.Now()
+		b.took += b.ended - start
 	}
 }
 

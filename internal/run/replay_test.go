@@ -101,6 +101,40 @@ func sameIOs(t *testing.T, what string, want, got []iolog.Entry, times bool) {
 	}
 }
 
+// amounts are counts by what they count.
+type amounts map[string]float64
+
+func amountsOf(j *report.Job) amounts {
+	a := amounts{}
+	for d := workloads.Read; d < workloads.Directions; d++ {
+		if s := j.Dir(d); s != nil {
+			a[d.String()+" bytes"], a[d.String()+" I/Os"] = float64(s.Bytes), float64(s.IOs)
+		}
+	}
+	if j.Sync != nil {
+		a["syncs"] = float64(j.Sync.IOs)
+	}
+	return a
+}
+
+// fioJob is the part of fio's JSON that says how much was done.
+type fioJob struct {
+	Read, Write, Trim struct {
+		Bytes float64 `json:"io_bytes"`
+		IOs   float64 `json:"total_ios"`
+	}
+	Sync struct {
+		IOs float64 `json:"total_ios"`
+	}
+}
+
+func (j *fioJob) amounts() amounts {
+	return amounts{
+		"read bytes": j.Read.Bytes, "read I/Os": j.Read.IOs, "write bytes": j.Write.Bytes, "write I/Os": j.Write.IOs,
+		"trim bytes": j.Trim.Bytes, "trim I/Os": j.Trim.IOs, "syncs": j.Sync.IOs,
+	}
+}
+
 // totalsOf adds up what a log holds, in the words of amountsOf.
 func totalsOf(entries []iolog.Entry) amounts {
 	a := amounts{}

@@ -14,6 +14,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
+	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/internal/stats"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
@@ -135,7 +136,7 @@ func (c *conductor) reportJob(j *jobRun, startedAt int64) {
 		if r.Error, code = c.errorOf(j, w); exit == fault.ExitDone {
 			exit = code
 		}
-		if w.verify != nil && !w.lost {
+		if w.verify != nil && w.verify.verifier != nil && !w.lost {
 			w.verify.counts.ReadBack = w.verify.back.report()
 			r.Verify = &w.verify.counts
 		}
@@ -220,11 +221,17 @@ func (c *conductor) specOf(j *jobRun) report.Spec {
 	s := j.spec
 	spec := report.Spec{
 		RW: s.RW.String(), Targets: []int{}, Engine: j.choice.Name, IODepth: j.depth, NumJobs: s.NumJobs, Direct: s.Direct,
-		RuntimeNS: int64(s.Runtime), RampNS: int64(s.RampTime), TimeBased: s.TimeBased, Queue: "multi", Seed: j.seed,
+		RuntimeNS: int64(s.Runtime), RampNS: int64(s.RampTime), RampBytes: s.RampBytes, TimeBased: s.TimeBased, Queue: "multi", SubmitMode: "inline", Seed: j.seed,
 		MixReadPercent: s.MixReadPercent, RandomMap: s.RW.Random() && !s.NoRandomMap, ContinueOnError: s.ContinueOnError,
 		LatencyTargetNS: int64(s.LatencyTarget.Limit), LatencyWindowNS: int64(s.LatencyTarget.Window), LatencyPercent: s.LatencyTarget.Percentile,
 		FlowWeight: s.Flow.Weight, FlowID: s.Flow.ID,
 		EngineFeatures: orEmpty(j.features),
+	}
+	if s.Offload {
+		spec.SubmitMode = "offload"
+	}
+	if now, err := clock.Read(s.StartClock); err == nil && s.StartClock != 0 {
+		spec.StartClock, spec.StartClockNS = s.StartClock, int64(now)-(c.clock.Now()-c.started)
 	}
 	if s.SharedQueue {
 		spec.Queue, spec.QueueLock = "single", s.QueueLock

@@ -52,9 +52,8 @@ func renews(s *workloads.Job) bool {
 	return s.Layout.UnlinkEachLoop && s.Loops > 1 && !s.TimeBased && !s.Verify.Only
 }
 
-// rotate puts a rotation in front of the worker's pattern, which config has made; its queue follows when it is
-// made.
-func (w *worker) rotate(config pattern.Config) error {
+// rotate puts a rotation in front of the worker's pattern; its queue follows when it is made.
+func (w *worker) rotate() error {
 	s := w.job.spec
 	if s.SharedQueue {
 		return fault.Usage("OPENFILES_SHARED", "leave one of them out", "job %s: openfiles and create_on_open change descriptors, which a queue shared by several workers does not take", s.Name)
@@ -69,6 +68,7 @@ func (w *worker) rotate(config pattern.Config) error {
 	}
 	if renews(s) {
 		w.rotation.left = s.Loops - 1
+		config := w.pattern
 		w.rotation.again = func() (pattern.Source, error) {
 			config.Seed = mix(config.Seed)
 			return pattern.New(config)

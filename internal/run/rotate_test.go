@@ -121,8 +121,8 @@ func TestRotationKeepsItsLimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w := &worker{job: &jobRun{spec: &spec, depth: depth}, source: source, targets: targets}
-		if err := w.rotate(config); err != nil {
+		w := &worker{job: &jobRun{spec: &spec, depth: depth}, source: source, pattern: config, targets: targets}
+		if err := w.rotate(); err != nil {
 			t.Fatal(err)
 		}
 		q := &countingQueue{t: t, targets: targets, limit: limit, depth: depth}

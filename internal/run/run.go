@@ -40,9 +40,10 @@ type Options struct {
 	Say       func(string)        // told in words what takes time before the load starts; nil: silent
 	Progress  func(Progress)      // called about once per window while workers run; nil: silent
 	Overwrite bool                // existing regular files named by write jobs are overwritten within their size, as fio does
+	GoOn      bool                // stages behind a job that failed run, too, as in fio
 	Clock     string              // "monotonic" rules the time stamp counter out
 	Root      device.Root         // of /sys and /proc; "" is this machine's
-	DumpDir   string              // where verify_dump puts blocks; "": the working directory
+	DumpDir   string              // where verify_dump puts blocks and verify states lie; "": the working directory
 	Explain   bool                // repeat each stage for a moment with the kernel's tracepoints counting
 	Set       []device.Setting    // changes to the queues of the targets' disks, for the run
 	NoIdle    bool                // keep the CPUs awake meanwhile
@@ -84,6 +85,7 @@ type conductor struct {
 	locks     map[string]*sync.RWMutex // of lockfile, by resolved path
 	flows     map[int]*flow            // by flow_id
 	halted    bool                     // no further stage is to run
+	broken    bool                     // likewise: something failed that is not a job\'s work
 	before    map[blk.DevT]device.Counters
 	countedAt int64 // when, ns of the clock
 	started   int64 // of the first job, ns of the clock
@@ -111,6 +113,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 		result: newResult(o, plan),
 	}
 	defer c.closeTargets()
+	defer c.closeStates()
 	c.jobs = arrange(plan.Jobs)
 	for _, j := range c.jobs {
 		if j.spec, err = FindFiles(j.spec); err != nil {
@@ -132,6 +135,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 			return nil, err
 		}
 	}
+	if err := c.checkApart(); err != nil {
+		return nil, err
+	}
 	if err := c.placeAll(); err != nil {
 		return nil, err
 	}
@@ -142,6 +148,9 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 			return nil, err
 		}
 		defer restore()
+	}
+	if err := c.checkClocks(); err != nil {
+		return nil, err
 	}
 	if err := c.checkSchedulers(); err != nil {
 		return nil, err
@@ -256,14 +265,37 @@ func (c *conductor) measure(ctx context.Context, startedAt int64) {
 	for stage, jobs := range stages {
 		s := &stageRun{conductor: c, jobs: jobs, number: stage + 1, stages: len(stages)}
 		s.run(ctx)
+		c.sealStates(jobs)
 		for _, j := range jobs {
 			c.compareWithCeiling(j)
 			c.reportJob(j, startedAt)
 			c.removeFiles(j)
 		}
-		if ctx.Err() != nil || c.result.Error != nil || c.halted {
+		why := ""
+		switch {
+		case ctx.Err() != nil:
+			why = "the run was interrupted"
+		case c.halted:
+			why = "a job before it ended all others (exit_what=all)"
+		case c.broken, c.result.Error != nil && !c.o.GoOn:
+			why = "the run ended with an error"
+		}
+		if why != "" {
+			for _, jobs := range stages[stage+1:] {
+				c.skip(jobs, why)
+			}
 			return
 		}
+	}
+}
+
+// skip reports jobs that never begin.
+func (c *conductor) skip(jobs []*jobRun, why string) {
+	for _, j := range jobs {
+		c.result.Jobs = append(c.result.Jobs, report.Job{
+			Name: j.spec.Name, Description: j.spec.Description, GroupID: j.group, Grouped: j.spec.GroupReporting, Options: orEmpty(j.spec.Options),
+			Spec: c.specOf(j), Decisions: []report.Decision{}, Workers: []report.Worker{}, Series: []report.Interval{}, Skipped: why,
+		})
 	}
 }
 
@@ -311,7 +343,7 @@ func (s *stageRun) run(ctx context.Context) {
 	}
 	defer restore()
 	procs := runtime.GOMAXPROCS(0)
-	if need := len(s.workers) + 2 + s.logWriters(); need > procs {
+	if need := len(s.workers) + 2 + s.logWriters() + s.poolThreads() + s.checkers(); need > procs {
 		// A worker that returns from a system call needs a processor of the Go scheduler at once.
 		runtime.GOMAXPROCS(need)
 		defer runtime.GOMAXPROCS(procs)
@@ -343,7 +375,7 @@ func (s *stageRun) run(ctx context.Context) {
 				s.done.Done()
 			}()
 			if w.verify != nil {
-				defer w.verify.writesDone.Do(w.verify.writing.Done)
+				defer w.verify.leave()
 			}
 			err := safely(func() error { return w.prepare(opens[w.job]) })
 			ready <- err
@@ -370,6 +402,9 @@ func (s *stageRun) run(ctx context.Context) {
 		s.beforehand(ctx)
 	}
 	for _, j := range s.jobs {
+		if j.state != nil && failed == nil {
+			failed = j.state.publish()
+		}
 		for _, w := range j.workers {
 			for _, t := range w.targets {
 				if failed == nil {
@@ -441,7 +476,10 @@ func (s *stageRun) run(ctx context.Context) {
 }
 
 func (c *conductor) fail(err error) {
-	if err == nil || c.result.Error != nil {
+	if err == nil {
+		return
+	}
+	if c.broken = true; c.result.Error != nil {
 		return
 	}
 	f := fault.Of(err)
@@ -466,6 +504,10 @@ func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
 		return errors.Join(errs...)
 	}
 	for _, j := range s.jobs {
+		if j.spec.Offload {
+			opens[j] = (*worker).openPool
+			continue
+		}
 		if !j.spec.SharedQueue {
 			opens[j] = func(w *worker, cfg engine.Config) (engine.Queue, error) {
 				q, err := catalog.Open(j.choice.Name, cfg, w.targets)
@@ -507,6 +549,9 @@ func (s *stageRun) keepAway() func() {
 	}
 	for _, w := range s.workers {
 		workers = append(workers, w.outcome.threadID)
+		if w.pool != nil {
+			workers = append(workers, w.pool.ThreadIDs()...)
+		}
 	}
 	if len(rest) == 0 {
 		return func() {}
@@ -593,7 +638,7 @@ func (s *stageRun) watch(ctx context.Context) {
 // overdue says whether every running worker's time is over: those that wait for the kernel must be woken.
 func (s *stageRun) overdue(now int64) bool {
 	for _, w := range s.workers {
-		if !w.ended.Load() && (w.endsAt == 0 || now < w.endsAt || w.reading.Load()) {
+		if !w.ended.Load() && (w.deadline() == 0 || now < w.deadline() || w.reading.Load()) {
 			return false
 		}
 	}
@@ -639,6 +684,7 @@ func (s *stageRun) collect() {
 				w.box.giveBack(full)
 			}
 		}
+		s.endRamp(j)
 		for _, iv := range j.series.close(false) {
 			s.last.note(iv)
 		}
@@ -677,7 +723,7 @@ func (s *stageRun) progress(now int64) {
 func (s *stageRun) remaining(now int64) time.Duration {
 	end := int64(0)
 	for _, w := range s.workers {
-		end = max(end, w.endsAt)
+		end = max(end, w.deadline())
 	}
 	if end == 0 {
 		return -1

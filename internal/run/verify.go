@@ -2,67 +2,41 @@ package run
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/blkmeter/blkmeter/engine"
-	"github.com/blkmeter/blkmeter/engine/catalog"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/report"
-	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/content"
 	"github.com/blkmeter/blkmeter/workloads/pattern"
 )
 
-// checking is what a job that verifies has beside the others; its workers share it.
-type checking struct {
-	spec    workloads.Verify
-	pattern *content.Pattern
-	block   int64 // bytes that every I/O is made up of
-	seed    uint64
-	regions map[string]*region // by resolved path of the target
-	writing sync.WaitGroup     // workers that have not ended their writes
-}
-
-// region is what a job's workers check in one target.
-type region struct {
-	low, high int64
-	ledger    *content.Ledger // nil when this run did not write what is read
-
-	mu sync.Mutex
-	at int64 // what lies before was handed out to be read back
-}
-
-// next hands out the next bytes to read back, at most so many; false when there are no more.
-func (r *region) next(most uint32) (offset int64, length uint32, ok bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if offset, length, ok = r.ledger.Known(r.at, most); ok {
-		r.at = offset + int64(length)
-	}
-	return offset, length, ok
-}
-
-// verifying is a worker's part in checking its job's data.
+// verifying is a worker's part in checking its job's data, or only in keeping its I/Os apart.
 type verifying struct {
 	*checking
-	verifier *content.Verifier
-	regions  []*region // by file
-	reads    bool      // the ledger is only for what to read: nothing is written
+	verifier *content.Verifier // nil when nothing is checked
+	regions  []*region         // by file
+	reads    bool              // the ledger is only for what to read: nothing is written
 
 	waiting []pattern.IO // came from the pattern while another I/O held their blocks
 	ended   bool         // the pattern has no more
 	backlog []span       // written and not yet read back, for verify_backlog
+	trims   *trimming    // of what was written, for trim_backlog; nil without
 	dumpTo  string
+	beside  *checkers // threads that check for the worker (verify_async); nil: it checks itself
 
-	counts     report.VerifyStats
-	back       readBack
-	writesDone sync.Once
+	noting sync.Mutex // guards the mismatches in counts
+	wrong  atomic.Bool
+	counts report.VerifyStats
+	back   readBack
+	used   cpu.Usage // for reading back
+	left   bool      // the meeting, for good
 }
 
 // span is some bytes of a file.
@@ -75,112 +49,9 @@ type span struct {
 // mostReported is how many mismatches of a worker are told one by one.
 const mostReported = 16
 
-// verify prepares a job to check its data, once its workers have their regions.
-func (c *conductor) verify(j *jobRun) error {
-	s := j.spec
-	if s.Verify.Kind == "" {
-		return nil
-	}
-	bad := func(code, hint, why string) error {
-		return fault.Usage(code, hint, "job %s: verify=%s: %s", s.Name, s.Verify.Kind, why)
-	}
-	if j.choice.Name == catalog.Null {
-		return bad("VERIFY_NULL", "use another engine, or leave verify out", "the null engine keeps nothing that could be read back")
-	}
-	if s.Verify.Only && !s.RW.Does(workloads.Write) {
-		return bad("VERIFY_ONLY", "give the rw= that the data was written with", "verify_only checks what a writing job wrote, and this one only reads")
-	}
-	// Blocks of this run differ from those of every other, or a lost write would show the same data.
-	k := &checking{spec: s.Verify, seed: rand.Uint64(), regions: map[string]*region{}}
-	writes := s.RW.Does(workloads.Write) && !s.Verify.Only
-	if !writes {
-		// Of what another run wrote it is not known which, and how often.
-		k.spec.HeaderSeed, k.spec.WriteSequence = false, false
-	}
-	if s.Verify.Pattern != "" {
-		var err error
-		if k.pattern, err = content.ParsePattern(s.Verify.Pattern, os.ReadFile); err != nil {
-			return fmt.Errorf("job %s: verify_pattern: %w", s.Name, err)
-		}
-	}
-	for _, w := range j.workers {
-		for i, t := range w.targets {
-			r := k.regions[t.Resolved()]
-			if r == nil {
-				r = &region{low: w.files[i].Low, high: w.files[i].High}
-				k.regions[t.Resolved()] = r
-			}
-			r.low, r.high = min(r.low, w.files[i].Low), max(r.high, w.files[i].High)
-		}
-	}
-	k.block = k.blockOf(j)
-	if s.RW.Destructive() {
-		for _, r := range k.regions {
-			var err error
-			if r.ledger, err = content.NewLedger(r.low, r.high, k.block); err != nil {
-				return fmt.Errorf("job %s: %w", s.Name, err)
-			}
-			r.at = r.low
-		}
-	}
-	k.writing.Add(len(j.workers))
-	for _, w := range j.workers {
-		v := &verifying{checking: k, reads: s.Verify.Only, dumpTo: c.o.DumpDir, waiting: make([]pattern.IO, 0, j.depth), back: newReadBack(j.depth, j.choice.Sync)}
-		var err error
-		if v.verifier, err = content.NewVerifier(&k.spec, k.pattern, int(k.block), w.index, k.seed); err != nil {
-			return fmt.Errorf("job %s: %w", s.Name, err)
-		}
-		for _, t := range w.targets {
-			v.regions = append(v.regions, k.regions[t.Resolved()])
-		}
-		v.counts.Faults = []report.FaultCount{}
-		v.counts.Mismatches = []report.Mismatch{}
-		if s.Verify.Backlog > 0 {
-			v.backlog = make([]span, 0, s.Verify.Backlog+uint64(j.depth))
-		}
-		w.verify, w.filler = v, nil
-	}
-	return nil
-}
-
-// blockOf returns the largest number of bytes that every I/O of the job is made up of.
-func (k *checking) blockOf(j *jobRun) int64 {
-	s := j.spec
-	block := max(s.RWSkipBytes, -s.RWSkipBytes)
-	for d := workloads.Read; d < workloads.Directions; d++ {
-		if !s.RW.Does(d) && !(s.BSIsSeqRand && d != workloads.Trim) {
-			continue
-		}
-		block = gcd(block, int64(s.BS[d].Min))
-		if s.BS[d].Max != s.BS[d].Min && s.BSUnaligned {
-			block = 1
-		}
-		for _, e := range s.BSSplit[d] {
-			block = gcd(block, int64(e.Bytes))
-		}
-		block = gcd(block, int64(s.BlockAlign[d]))
-	}
-	if s.Zones.SizeBytes > 0 {
-		block = gcd(gcd(block, s.Zones.RangeBytes), s.Zones.SkipBytes)
-	}
-	for _, w := range j.workers {
-		for i, t := range w.targets {
-			block = gcd(block, w.files[i].Low-k.regions[t.Resolved()].low)
-		}
-	}
-	return block
-}
-
-func gcd(a, b int64) int64 {
-	for b != 0 {
-		a, b = b, a%b
-	}
-	return a
-}
-
 // next is the source of a worker that verifies: the pattern, except that an I/O waits while another one
 // holds one of its blocks. No two I/Os of which one is a write are ever in flight on the same block, since
-// nobody could say what it contains afterwards.
+// nobody could say what it contains afterwards. I/Os on a block keep their order.
 func (v *verifying) next(w *worker, ios []pattern.IO) int {
 	if v.backlogFull() {
 		if len(w.free) < len(w.slots) {
@@ -193,7 +64,7 @@ func (v *verifying) next(w *worker, ios []pattern.IO) int {
 	}
 	n, kept := 0, 0
 	for _, io := range v.waiting {
-		if n < len(ios) && v.acquire(&io) {
+		if n < len(ios) && v.acquire(&io, v.waiting[:kept]) {
 			ios[n] = io
 			n++
 		} else {
@@ -205,10 +76,13 @@ func (v *verifying) next(w *worker, ios []pattern.IO) int {
 	for n < len(ios) && !v.ended && len(v.waiting) < cap(v.waiting) {
 		want := min(len(ios)-n, cap(v.waiting)-len(v.waiting))
 		from := n
-		got := w.source.Next(ios[from : from+want])
-		v.ended = got < want
+		got := v.trims.next(ios[from : from+want])
+		if got == 0 {
+			got = w.source.Next(ios[from : from+want])
+			v.ended = got < want
+		}
 		for _, io := range ios[from : from+got] {
-			if v.acquire(&io) {
+			if v.acquire(&io, v.waiting) {
 				ios[n] = io
 				n++
 			} else {
@@ -222,13 +96,25 @@ func (v *verifying) next(w *worker, ios []pattern.IO) int {
 	return n
 }
 
-func (v *verifying) acquire(io *pattern.IO) bool {
-	l := v.regions[io.File].ledger
-	return io.Op > pattern.OpTrim || l == nil || l.Acquire(io.Offset, io.Length)
+// acquire takes the blocks of an I/O, unless another one holds one of them or waits for it.
+func (v *verifying) acquire(io *pattern.IO, before []pattern.IO) bool {
+	if io.Op > pattern.OpTrim || !v.keeps {
+		return true
+	}
+	for i := range before {
+		b := &before[i]
+		if b.File == io.File && b.Offset < io.Offset+int64(io.Length) && io.Offset < b.Offset+int64(b.Length) {
+			return false
+		}
+	}
+	return v.regions[io.File].ledger.Acquire(io.Offset, io.Length)
 }
 
 // fill makes the data of a batch's writes.
 func (v *verifying) fill(w *worker, reqs []engine.Request) {
+	if v.verifier == nil {
+		return
+	}
 	for i := range reqs {
 		if r := &reqs[i]; r.Op == engine.OpWrite {
 			v.verifier.Fill(w.config.Buffer(r.Slot)[:r.Length], r.Offset, v.regions[r.File].ledger)
@@ -252,15 +138,16 @@ func (v *verifying) settle(w *worker, done []engine.Completion) {
 			if ok && v.spec.Backlog > 0 {
 				v.backlog = append(v.backlog, at)
 			}
-		case engine.OpTrim:
-			if l != nil {
-				l.Trimmed(at.offset, at.length, ok)
-			}
-		default:
 			if ok {
+				v.trims.wrote(at)
+			}
+		case engine.OpTrim:
+			l.Trimmed(at.offset, at.length, ok)
+		default:
+			if ok && v.verifier != nil {
 				v.check(w, w.config.Buffer(done[i].Slot)[:at.length], at)
 			}
-			if l != nil {
+			if v.keeps {
 				l.Release(at.offset, at.length)
 			}
 		}
@@ -269,13 +156,16 @@ func (v *verifying) settle(w *worker, done []engine.Completion) {
 
 // abandon gives back the blocks of what a worker that gave up still had in flight.
 func (v *verifying) abandon(w *worker) {
+	if !v.keeps {
+		return
+	}
 	idle := make([]bool, len(w.slots))
 	for _, s := range w.free {
 		idle[s] = true
 	}
 	for i := range w.slots {
 		req := &w.slots[i].req
-		if idle[i] || req.Op > engine.OpTrim || v.regions[req.File].ledger == nil {
+		if idle[i] || req.Op > engine.OpTrim {
 			continue
 		}
 		offset, length := req.Offset-int64(req.Skip), req.Length+req.Skip
@@ -289,23 +179,35 @@ func (v *verifying) abandon(w *worker) {
 
 // check compares what was read with what was written, block by block. The caller holds the blocks.
 func (v *verifying) check(w *worker, buf []byte, at span) {
-	v.counts.Bytes += int64(len(buf))
 	interval := v.verifier.Interval()
-	for ; len(buf) >= interval; buf, at.offset = buf[interval:], at.offset+int64(interval) {
-		v.counts.Blocks++
-		m := v.verifier.CheckBlock(buf[:interval], at.offset, v.regions[at.file].ledger.Expect(at.offset))
-		if m == nil {
-			continue
+	ledger := v.regions[at.file].ledger
+	v.counts.Bytes += int64(len(buf))
+	v.counts.Blocks += int64(len(buf) / interval)
+	if v.beside != nil {
+		v.beside.hand(buf, at, ledger)
+	} else {
+		for ; len(buf) >= interval; buf, at.offset = buf[interval:], at.offset+int64(interval) {
+			v.judge(w, v.verifier, buf[:interval], at.offset, at.file, ledger.Expect(at.offset))
 		}
-		v.note(w, m, at.file, buf[:interval])
-		if v.spec.Fatal {
-			w.spent = true
-		}
+	}
+	if v.spec.Fatal && v.wrong.Load() {
+		w.spent = true
 	}
 }
 
+// judge checks a block and notes a mismatch. Checkers come here side by side.
+func (v *verifying) judge(w *worker, verifier *content.Verifier, block []byte, offset int64, file uint16, want content.Expected) {
+	m := verifier.CheckBlock(block, offset, want)
+	if m == nil || v.spec.Fatal && v.wrong.Swap(true) {
+		return
+	}
+	v.noting.Lock()
+	defer v.noting.Unlock()
+	v.note(w, verifier, m, file, block)
+}
+
 // note counts a mismatch, and tells the first ones.
-func (v *verifying) note(w *worker, m *content.Mismatch, file uint16, block []byte) {
+func (v *verifying) note(w *worker, verifier *content.Verifier, m *content.Mismatch, file uint16, block []byte) {
 	v.counts.Mismatched++
 	v.counts.Faults = report.CountFault(v.counts.Faults, m.Fault.String(), 1)
 	if len(v.counts.Mismatches) == mostReported {
@@ -314,21 +216,21 @@ func (v *verifying) note(w *worker, m *content.Mismatch, file uint16, block []by
 	path := w.targets[file].Path()
 	found := report.Mismatch{Path: path, OffsetBytes: m.Offset, LengthBytes: int64(m.Length), FirstByte: int64(m.First), Fault: m.Fault.String(), Sentence: path + ": " + m.Error()}
 	if v.spec.Dump {
-		found.Dumped = v.dump(path, block, m)
+		found.Dumped = v.dump(verifier, path, block, m)
 	}
 	v.counts.Mismatches = append(v.counts.Mismatches, found)
 }
 
 // dump writes the block that was found, and the expected one when that is known, to files beside each other
 // and returns their names. As in fio, they are named after the target and the offset.
-func (v *verifying) dump(path string, block []byte, m *content.Mismatch) []string {
+func (v *verifying) dump(verifier *content.Verifier, path string, block []byte, m *content.Mismatch) []string {
 	names := []string{}
 	stem := filepath.Join(v.dumpTo, fmt.Sprintf("%s.%d", filepath.Base(path), m.Offset))
 	received := append([]byte(nil), block...)
 	for _, part := range []struct {
 		suffix string
 		data   []byte
-	}{{".received", received}, {".expected", v.verifier.Rebuild(received, m)}} {
+	}{{".received", received}, {".expected", verifier.Rebuild(received, m)}} {
 		if part.data == nil {
 			continue
 		}
@@ -405,6 +307,7 @@ func (v *verifying) readBack(w *worker, next func() (span, bool), held bool) err
 			inFlight += ready - w.held
 		}
 		if inFlight == 0 && w.held == 0 {
+			v.beside.drain()
 			return failed
 		}
 		got, err := w.queue.Reap(w.done, 1, -1)
@@ -413,6 +316,9 @@ func (v *verifying) readBack(w *worker, next func() (span, bool), held bool) err
 			return err
 		}
 		w.win.reaps[got]++
+		if w.logging != nil {
+			w.log(w.done[:got], complete)
+		}
 		for i := range w.done[:got] {
 			inFlight--
 			slot, result := w.done[i].Slot, w.done[i].Result
@@ -444,7 +350,7 @@ func (v *verifying) readBack(w *worker, next func() (span, bool), held bool) err
 
 // endsEarly says whether reading back ends now: the run was stopped, or a mismatch is fatal.
 func (v *verifying) endsEarly(w *worker) bool {
-	return w.stop.Load() || v.spec.Fatal && v.counts.Mismatched > 0
+	return w.stop.Load() || v.spec.Fatal && v.wrong.Load()
 }
 
 // readFailed tells that a block could not be read back.
@@ -473,12 +379,18 @@ func (v *verifying) replay(w *worker) {
 
 // readPhase reads back what was written, when all of the job's workers have written it.
 func (v *verifying) readPhase(w *worker) error {
-	v.writesDone.Do(v.writing.Done)
-	if v.regions[0].ledger == nil || !v.spec.Do && !v.reads || w.stop.Load() || w.failed() || len(w.free) < len(w.slots) {
+	defer v.beside.close()
+	if v.regions[0].ledger == nil || !v.spec.Do && !v.reads || w.stop.Load() || w.failed() || len(w.free) < len(w.slots) || !v.keeps && !v.reads {
 		return nil
 	}
-	v.writing.Wait()
+	return v.readPass(w)
+}
+
+// readPass reads back what was written so far, together with the job's other workers.
+func (v *verifying) readPass(w *worker) error {
+	v.meeting.wait(v.rewind)
 	w.reading.Store(true)
+	defer w.reading.Store(false)
 	start := w.clock.Now()
 	before, _ := cpu.ThreadUsage()
 	for _, t := range w.targets {
@@ -487,11 +399,20 @@ func (v *verifying) readPhase(w *worker) error {
 		}
 	}
 	err := v.readAll(w)
-	v.counts.RuntimeNS = w.clock.Now() - start
+	v.counts.RuntimeNS += w.clock.Now() - start
 	if after, e := cpu.ThreadUsage(); e == nil {
-		v.counts.CPU = cpuOf(after.Sub(before), v.back.ios())
+		v.used = v.used.Add(after.Sub(before))
+		v.counts.CPU = cpuOf(v.used, v.back.ios())
 	}
 	return err
+}
+
+// leave tells the other workers not to wait for this one any more.
+func (v *verifying) leave() {
+	if !v.left {
+		v.left = true
+		v.meeting.leave()
+	}
 }
 
 // verdict tells what the check found, nil when all was well.
@@ -501,7 +422,10 @@ func (v *verifying) verdict(job string, ignored []syscall.Errno) *report.Error {
 		return nil
 	}
 	sentence := fmt.Sprintf("job %s: %s", job, v.counts.Mismatches[0].Sentence)
-	if n > 1 {
+	switch {
+	case n == 2:
+		sentence += " (and one more block is wrong)"
+	case n > 2:
 		sentence += fmt.Sprintf(" (and %d more blocks are wrong)", n-1)
 	}
 	return &report.Error{Code: "VERIFY_MISMATCH", Sentence: sentence, Hint: "the Result lists the first of them; --verify_dump=1 saves them", Errno: int(syscall.EILSEQ)}

@@ -126,33 +126,46 @@ func TestVerifyRaisesNoFalseAlarm(t *testing.T) {
 	}
 }
 
-// A second run checks what a first one wrote, by its headers alone, and sees what happened to it in between.
+// A later run checks what two others wrote, the second over the first, and sees what happened to it since:
+// by the blocks' headers alone, and with the saved state also what they cannot tell.
 func TestVerifyNamesWhatHappened(t *testing.T) {
 	const bs = 4096
 	for name, c := range map[string]struct {
-		damage func(data []byte)
+		damage func(data, old []byte)
 		faults map[string]int64
 		offset int64 // of the first
+		state  bool  // seen only with the saved state
 	}{
-		"nothing":     {func([]byte) {}, map[string]int64{}, 0},
-		"a byte":      {func(d []byte) { d[5*bs+100]++ }, map[string]int64{"corrupted": 1}, 5 * bs},
-		"zeros":       {func(d []byte) { clear(d[6*bs : 8*bs]) }, map[string]int64{"zeroed": 2}, 6 * bs},
-		"half zeros":  {func(d []byte) { clear(d[6*bs+bs/2 : 7*bs]) }, map[string]int64{"zeroed": 1}, 6 * bs},
-		"two swapped": {func(d []byte) { swapBlocks(d[3*bs:4*bs], d[9*bs:10*bs]) }, map[string]int64{"misdirected": 2}, 3 * bs},
+		"nothing":      {func(_, _ []byte) {}, map[string]int64{}, 0, false},
+		"a byte":       {func(d, _ []byte) { d[5*bs+100]++ }, map[string]int64{"corrupted": 1}, 5 * bs, false},
+		"a header":     {func(d, _ []byte) { d[5*bs+9]++ }, map[string]int64{"corrupted": 1}, 5 * bs, false},
+		"zeros":        {func(d, _ []byte) { clear(d[6*bs : 8*bs]) }, map[string]int64{"zeroed": 2}, 6 * bs, false},
+		"half zeros":   {func(d, _ []byte) { clear(d[6*bs+bs/2 : 7*bs]) }, map[string]int64{"zeroed": 1}, 6 * bs, false},
+		"two swapped":  {func(d, _ []byte) { swapBlocks(d[3*bs:4*bs], d[9*bs:10*bs]) }, map[string]int64{"misdirected": 2}, 3 * bs, false},
+		"old head":     {func(d, old []byte) { copy(d[4*bs:4*bs+bs/2], old[4*bs:]) }, map[string]int64{"torn": 1}, 4 * bs, false},
+		"old tail":     {func(d, old []byte) { copy(d[4*bs+bs/2:5*bs], old[4*bs+bs/2:]) }, map[string]int64{"torn": 1}, 4 * bs, false},
+		"a sector old": {func(d, old []byte) { copy(d[4*bs+1024:4*bs+1536], old[4*bs+1024:]) }, map[string]int64{"torn": 1}, 4 * bs, false},
+		"old":          {func(d, old []byte) { copy(d[8*bs:9*bs], old[8*bs:]) }, map[string]int64{"foreign": 1}, 8 * bs, true},
+		"many": {func(d, old []byte) {
+			d[100*bs+77] ^= 1
+			clear(d[101*bs : 102*bs])
+			copy(d[102*bs+bs/2:103*bs], old[102*bs+bs/2:])
+		}, map[string]int64{"corrupted": 1, "zeroed": 1, "torn": 1}, 100 * bs, false},
 	} {
 		for _, engine := range []string{"psync", "io_uring"} {
 			t.Run(name+"/"+engine, func(t *testing.T) {
+				dir := t.TempDir()
 				dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
 				j := verifyJob(dev.Path, engine, workloads.RWWrite, "crc32c")
 				j.Verify.Do = false
-				if r := do(t, j); r.ExitCode != 0 || r.Jobs[0].Verify.Blocks != 0 {
+				do(t, j)
+				old := readAll(t, dev.Backing)
+				j.Verify.StateSave = true
+				if r := doDumping(t, dir, j); r.ExitCode != 0 || r.Jobs[0].Verify.Blocks != 0 {
 					t.Fatalf("exit %d, verify %+v", r.ExitCode, r.Jobs[0].Verify)
 				}
-				data, err := os.ReadFile(dev.Backing)
-				if err != nil {
-					t.Fatal(err)
-				}
-				c.damage(data)
+				data := readAll(t, dev.Backing)
+				c.damage(data, old)
 				if err := os.WriteFile(dev.Backing, data, 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -160,14 +173,30 @@ func TestVerifyNamesWhatHappened(t *testing.T) {
 				only.Verify.Only, only.Destroy, only.Verify.Dump = true, "", true
 				reads := verifyJob(dev.Path, engine, workloads.RWRandRead, "crc32c")
 				for _, check := range []workloads.Job{only, reads} {
-					wantFaults(t, doDumping(t, t.TempDir(), check), c.faults, c.offset)
+					check.Verify.StateLoad = true
+					wantFaults(t, doDumping(t, dir, check), c.faults, c.offset)
+					check.Verify.StateLoad = false
+					want := c.faults
+					if c.state {
+						want = map[string]int64{}
+					}
+					wantFaults(t, doDumping(t, dir, check), want, c.offset)
 				}
-				if after, _ := os.ReadFile(dev.Backing); !bytes.Equal(after, data) {
+				if after := readAll(t, dev.Backing); !bytes.Equal(after, data) {
 					t.Error("checking changed the device")
 				}
 			})
 		}
 	}
+}
+
+func readAll(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func swapBlocks(a, b []byte) {
@@ -287,5 +316,12 @@ func TestWhatCannotBeVerifiedIsRefused(t *testing.T) {
 		if !errors.As(err, &e) || e.Code != code || e.Exit != fault.ExitUsage {
 			t.Errorf("%s: %v", code, err)
 		}
+	}
+}
+
+func writeFile(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

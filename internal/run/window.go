@@ -18,6 +18,7 @@ type window struct {
 	depth      []uint32 // by requests in flight after a submission: requests submitted
 	submits    []uint32 // by requests per submission
 	reaps      []uint32 // by completions per reap
+	asideNS    int64    // of its length, spent on what is not measured
 	arrivals   uint64   // of a paced job
 	late       uint64   // arrivals submitted more than lateAfter behind their intended time
 }
@@ -67,7 +68,7 @@ func (w *window) reset() {
 	clear(w.depth)
 	clear(w.submits)
 	clear(w.reaps)
-	w.ramp, w.arrivals, w.late = false, 0, 0
+	w.ramp, w.asideNS, w.arrivals, w.late = false, 0, 0, 0
 }
 
 // mailbox passes full windows to the collector and empty ones back. Each side only ever swaps a pointer.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/engine/offload"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
@@ -48,6 +49,7 @@ type worker struct {
 	prios     *prioritizing   // which I/Os have a priority of their own; nil when all have the thread's
 	search    *depthSearch    // of the depth that keeps latency_target; nil without
 	recording *recording      // the log of single I/Os; nil without
+	pool      *offload.Queue  // the queue, when it has threads of its own; nil otherwise
 
 	// What the loop touches once per window or never.
 	box      mailbox
@@ -58,6 +60,7 @@ type worker struct {
 	place    place
 	targets  []*target.Target // by pattern.IO.File
 	files    []pattern.File   // the clone's region of each
+	pattern  pattern.Config   // what source is made from
 	arena    *mem.Arena
 	locked   *mem.Arena // memory that it keeps from others (lockmem); nil for none
 	rotation *rotation  // opens and closes files during the run; nil when all of them stay open
@@ -71,7 +74,7 @@ type worker struct {
 	regionHigh int64
 
 	// Read by the conductor while the worker runs.
-	endsAt  int64       // the time limit, ns of the run's clock; 0 none. Written before the start.
+	endsAt  int64       // the time limit, ns of the run's clock; 0 none. Written before the start; see deadline.
 	reading atomic.Bool // reads back what was written, which takes as long as it takes
 	ended   atomic.Bool // the worker has left the loop and its figures are the conductor's
 	lost    bool        // it never did; written by the conductor
@@ -200,18 +203,14 @@ func (w *worker) refill() bool {
 //
 //go:noinline
 func (w *worker) flip(now int64) {
-	if w.timing.ramping && now >= w.timing.measureAt {
-		// What the ramp did is thrown away by the collector, not by us: it counts as load on the device.
-		w.win.ramp = true
-		w.timing.ramping = false
-		w.timing.measured = now
-		w.measureFrom()
+	if w.timing.ramping {
+		w.ramp(now)
 	}
 	w.checkLatency()
 	w.win.end = now
 	seen, _ := cpu.Current()
 	w.win.cpu = seen
-	if usage, err := cpu.ThreadUsage(); err == nil {
+	if usage, err := w.usage(); err == nil {
 		w.win.usage = usage.Sub(w.timing.usage)
 	}
 	if next := w.box.swap(w.win); next != nil {
@@ -225,10 +224,19 @@ func (w *worker) flip(now int64) {
 
 // measureFrom notes the counters that the measured window starts with.
 func (w *worker) measureFrom() {
-	if usage, err := cpu.ThreadUsage(); err == nil {
+	if usage, err := w.usage(); err == nil {
 		w.timing.usage = usage
 	}
 	w.timing.counters = w.queue.Counters()
+}
+
+// usage is what the worker has cost so far: its thread, and those of a pool.
+func (w *worker) usage() (cpu.Usage, error) {
+	usage, err := cpu.ThreadUsage()
+	if w.pool != nil {
+		usage = usage.Add(w.pool.Usage())
+	}
+	return usage, err
 }
 
 // prepare makes everything the loop needs, on the thread that will run it, so that memory is near its CPU
@@ -237,13 +245,7 @@ func (w *worker) measureFrom() {
 func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)) error {
 	runtime.LockOSThread()
 	w.outcome.threadID = cpu.ThreadID()
-	if w.place.cpus != nil {
-		if err := cpu.SetAffinity(w.place.cpus); err != nil {
-			return fault.Wrap(err, fault.ExitUsage, "CPU_PIN", "taskset -p $$ shows the CPUs this process may use",
-				"cannot pin worker %d of job %s to CPUs %v", w.index, w.job.spec.Name, w.place.cpus)
-		}
-	}
-	if err := w.setPriority(); err != nil {
+	if err := w.setUpThread(); err != nil {
 		return err
 	}
 	depth := w.config.Depth
@@ -289,6 +291,17 @@ func (w *worker) prepare(open func(*worker, engine.Config) (engine.Queue, error)
 	return nil
 }
 
+// setUpThread gives the calling thread, the worker's own or one of its pool, the worker's CPUs and priorities.
+func (w *worker) setUpThread() error {
+	if w.place.cpus != nil {
+		if err := cpu.SetAffinity(w.place.cpus); err != nil {
+			return fault.Wrap(err, fault.ExitUsage, "CPU_PIN", "taskset -p $$ shows the CPUs this process may use",
+				"cannot pin worker %d of job %s to CPUs %v", w.index, w.job.spec.Name, w.place.cpus)
+		}
+	}
+	return w.setPriority()
+}
+
 // setPriority gives the worker's thread the priorities that the job asks for.
 func (w *worker) setPriority() error {
 	s := w.job.spec
@@ -329,19 +342,13 @@ func (w *worker) runFrom(t0 int64) {
 }
 
 func (w *worker) measure(t0 int64) {
-	w.timing.interval = int64(Interval)
 	w.sync = w.job.choice.Sync
-	w.timing.measureAt = t0 + int64(w.job.spec.RampTime)
-	w.timing.ramping = w.job.spec.RampTime > 0
-	w.flipAt = w.timing.measureAt
-	if !w.timing.ramping {
-		w.flipAt += w.timing.interval
-	}
+	w.beginRamp(t0)
 	w.endAt = math.MaxInt64
 	if w.endsAt != 0 {
 		w.endAt = w.endsAt
 	}
-	if w.logging != nil {
+	if w.logging != nil && w.job.spec.RampBytes == 0 {
 		w.beginLogs()
 	}
 	if w.recording != nil {
@@ -358,8 +365,8 @@ func (w *worker) measure(t0 int64) {
 		w.search.begin(w)
 	}
 	var err error
-	if w.verify != nil && w.verify.reads {
-		w.verify.replay(w)
+	if w.verify != nil {
+		err = w.verify.work(w)
 	} else {
 		err = w.loops()
 	}
@@ -381,7 +388,7 @@ func (w *worker) measure(t0 int64) {
 	if w.timing.ramping {
 		w.win.ramp = true
 	}
-	if usage, err := cpu.ThreadUsage(); err == nil {
+	if usage, err := w.usage(); err == nil {
 		w.outcome.usage = usage.Sub(w.timing.usage)
 	}
 	c := w.queue.Counters()

@@ -78,7 +78,9 @@ func NewFaultDisk(t testing.TB, size int) *FaultDisk {
 	}
 	t.Cleanup(func() {
 		d.Clear()
-		if err := server.Unmount(); err != nil {
+		var err error
+		// The kernel lets go of a closed io_uring's files a moment later.
+		if !Eventually(10*time.Second, func() bool { err = server.Unmount(); return err == nil }) {
 			t.Errorf("unmount %s: %v", dir, err)
 		}
 	})

@@ -17,8 +17,9 @@ type entry struct {
 	description string
 	groupID     int
 	members     int
+	skipped     bool // none of them began
 	pid         int
-	startMS     int64 // since 1970
+	startMS     int64 // of the clock that the job names, by default since 1970
 	errno       int
 	problem     string
 	options     []workloads.Option // of the last member
@@ -68,14 +69,11 @@ func (d *direction) add(o *direction) {
 	d.iops.add(&o.iops)
 }
 
-// then adds what one worker did after d: runtimes add up, too. The first samples of rates stay the only ones.
+// then adds what one worker did after d: runtimes add up, too.
 func (d *direction) then(o *direction) {
-	runtimeMS, bw, iops := d.runtimeMS+o.runtimeMS, d.bw, d.iops
+	runtimeMS := d.runtimeMS + o.runtimeMS
 	d.add(o)
 	d.runtimeMS = runtimeMS
-	if bw.n > 0 {
-		d.bw, d.iops = bw, iops
-	}
 }
 
 // syncs is an entry's fsync and fdatasync calls.
@@ -163,7 +161,10 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 			continue
 		}
 		workers := j.Workers
-		if len(workers) == 0 { // a Result that kept only the sums
+		switch {
+		case j.Skipped != "":
+			workers = make([]report.Worker, max(1, j.Spec.NumJobs))
+		case len(workers) == 0: // a Result that kept only the sums
 			workers = []report.Worker{{Stats: j.Stats}}
 		}
 		for w := range workers {
@@ -174,10 +175,11 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 			if last == nil || !j.Grouped || last.groupID != j.GroupID {
 				last = &entry{
 					name: j.Name, description: j.Description, groupID: max(0, j.GroupID), pid: workers[w].ThreadID,
-					startMS: r.StartedAt.UnixMilli() + workers[w].StartNS/1e6,
+					startMS: startMS(r, j, &workers[w]), skipped: true,
 				}
 				entries = append(entries, last)
 			}
+			last.skipped = last.skipped && j.Skipped != ""
 			if err := last.add(j, &workers[w].Stats, o, hide); err != nil {
 				return nil, fmt.Errorf("job %q, worker %d: %w", j.Name, w, err)
 			}
@@ -198,6 +200,14 @@ func entriesOf(r *report.Result, o *Options) ([]*entry, error) {
 	return entries, nil
 }
 
+// startMS is when a worker started, on the clock that its job names.
+func startMS(r *report.Result, j *report.Job, w *report.Worker) int64 {
+	if j.Spec.StartClock != 0 {
+		return (j.Spec.StartClockNS + w.StartNS) / 1e6
+	}
+	return r.StartedAt.UnixMilli() + w.StartNS/1e6
+}
+
 // add merges one worker into the entry.
 func (e *entry) add(j *report.Job, s *report.Stats, o *Options, hide hidden) error {
 	e.members++
@@ -212,7 +222,7 @@ func (e *entry) add(j *report.Job, s *report.Stats, o *Options, hide hidden) err
 		switch {
 		case s.Error != nil:
 			e.errno, e.problem = errnoOf(s.Error), s.Error.Sentence
-		case e.continueOnError && s.FirstErrno != 0:
+		case s.FirstErrno != 0: // tolerated
 			e.errno, e.problem = s.FirstErrno, strerror(s.FirstErrno)
 		}
 	}
@@ -225,10 +235,13 @@ func (e *entry) add(j *report.Job, s *report.Stats, o *Options, hide hidden) err
 			parts = append(parts, &s.Verify.ReadBack.Read)
 		}
 		var dir direction
-		for _, part := range parts {
+		for i, part := range parts {
 			next, err := e.direction(part, o, hide)
 			if err != nil {
 				return fmt.Errorf("%s: %w", d, err)
+			}
+			if i > 0 { // samples of rates are those of the load
+				next.bw, next.iops = rate{}, rate{}
 			}
 			dir.then(next)
 		}

@@ -428,6 +428,31 @@ func TestRatesOfTheJobStandInForItsWorkers(t *testing.T) {
 	}
 }
 
+// What is read back to be checked is among the reads, after the job's own: runtimes and counts add up, and samples of
+// rates stay those of the load.
+func TestReadingBackIsReading(t *testing.T) {
+	before := decode(t, render(t, reporttest.Result(), fio.JSONPlus, nil)).Jobs[0]
+	r := reporttest.Result()
+	var ios, bytes int64
+	for i := range r.Jobs[0].Workers {
+		w := &r.Jobs[0].Workers[i]
+		back := *r.Jobs[0].Workers[i].Read
+		back.RuntimeNS /= 2
+		ios, bytes = ios+back.Issued, bytes+back.Bytes
+		w.Verify = &report.VerifyStats{RuntimeNS: back.RuntimeNS, ReadBack: &report.ReadBack{Read: back, Depth: w.Depth}}
+	}
+	after := decode(t, render(t, r, fio.JSONPlus, nil)).Jobs[0]
+	if after.Read.IOs != before.Read.IOs+ios || after.Read.Bytes != before.Read.Bytes+bytes || after.Read.Clat.N != 2*before.Read.Clat.N {
+		t.Errorf("%d reads of %d bytes, %d of them timed; before %+v", after.Read.IOs, after.Read.Bytes, after.Read.Clat.N, before.Read)
+	}
+	if want := before.Read.Runtime * 3 / 2; after.Read.Runtime < want-1 || after.Read.Runtime > want+1 {
+		t.Errorf("a runtime of %d ms, want %d", after.Read.Runtime, want)
+	}
+	if after.Read.IOPSSamples != before.Read.IOPSSamples || after.Read.BWMin != before.Read.BWMin || after.Write.IOs != before.Write.IOs {
+		t.Errorf("rates %+v, want those of %+v", after.Read, before.Read)
+	}
+}
+
 // TestHiddenFigures: what a job's options keep out of fio's formats is zero there, as with fio.
 func TestHiddenFigures(t *testing.T) {
 	for option, left := range map[string][3]bool{ // slat, clat, lat
@@ -504,5 +529,28 @@ func BenchmarkJSONPlus128Jobs(b *testing.B) {
 		if err := fio.Write(io.Discard, r, fio.JSONPlus, o); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A job that never began has an entry per clone, without figures, as fio has it; the text for people leaves
+// it out.
+func TestSkippedJobs(t *testing.T) {
+	r := reporttest.Result()
+	r.Jobs = append(r.Jobs, report.Job{Name: "never", GroupID: 2, Spec: report.Spec{NumJobs: 2, IODepth: 4}, Skipped: "the run was interrupted"})
+	var d struct{ Jobs []map[string]any }
+	if err := json.Unmarshal([]byte(render(t, r, fio.JSON, nil)), &d); err != nil {
+		t.Fatal(err)
+	}
+	for _, j := range d.Jobs[len(d.Jobs)-2:] {
+		read, _ := j["read"].(map[string]any)
+		if _, depth := j["latency_depth"]; j["jobname"] != "never" || j["error"] != 0.0 || j["job_start"] != 0.0 || read["total_ios"] != 0.0 || depth {
+			t.Errorf("%v", j)
+		}
+	}
+	if n := strings.Count(render(t, r, fio.Terse, nil), ";never;2;0;0;0;"); n != 2 {
+		t.Errorf("%d lines of terse output", n)
+	}
+	if text := render(t, r, fio.Normal, nil); strings.Contains(text, "never: (groupid") {
+		t.Error(text)
 	}
 }

@@ -149,7 +149,11 @@ func (d *document) job(p *printer, e *entry, plus bool) {
 	o := d.options
 	p.string("jobname", e.name)
 	p.int("groupid", int64(e.groupID))
-	p.int("job_start", e.startMS)
+	start := e.startMS
+	if e.skipped {
+		start = 0
+	}
+	p.int("job_start", start)
 	p.int("error", int64(e.errno))
 	p.int("eta", o.ETA)
 	p.int("elapsed", (d.result.ElapsedNS+999_999_999)/1e9)
@@ -184,7 +188,7 @@ func (d *document) job(p *printer, e *entry, plus bool) {
 		p.int("total_err", e.errors)
 		p.int("first_error", int64(e.firstErrno))
 	}
-	if e.spec.IODepth > 0 {
+	if e.spec.IODepth > 0 && !e.skipped {
 		p.int("latency_depth", int64(e.latencyDepth))
 		p.int("latency_target", e.spec.LatencyTargetNS)
 		p.int("latency_target_ns", e.spec.LatencyTargetNS)

@@ -25,6 +25,9 @@ func (d *document) banner(out []byte) []byte {
 		out = fmt.Appendf(out, "%s: (g=%d): rw=%s, bs=(R) %s, (W) %s, (T) %s, ioengine=%s, iodepth=%d\n", printable(j.Name), j.GroupID, s.RW,
 			size(workloads.Read), size(workloads.Write), size(workloads.Trim), s.Engine, s.IODepth)
 		n := max(1, len(j.Workers))
+		if j.Skipped != "" {
+			n = max(1, s.NumJobs)
+		}
 		if n > 1 {
 			out = append(out, "...\n"...)
 		}
@@ -41,7 +44,9 @@ func (d *document) banner(out []byte) []byte {
 func (d *document) normal(out []byte) []byte {
 	out = append(out, '\n')
 	for _, e := range d.entries {
-		out = d.normalEntry(out, e)
+		if !e.skipped { // fio's JSON and terse output have it
+			out = d.normalEntry(out, e)
+		}
 	}
 	for i := range d.groups {
 		out = d.normalGroup(out, i)

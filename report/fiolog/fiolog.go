@@ -57,7 +57,7 @@ type Options struct {
 	Offset     bool          // log_offset: the I/O's offset, 0 for a window
 	Priority   bool          // log_prio: the I/O's priority in full, not just whether it is real-time
 	IssueTime  bool          // log_issue_time: when it was issued, in ns since the start
-	UnixEpoch  bool          // log_unix_epoch: times are since 1970, not since the start
+	UnixEpoch  bool          // times are those of the clock that Begin gives, by default since 1970, instead of those since the start
 	First      int           // how many workers other jobs have before the first of this one: fio numbers all together
 	Compress   bool          // log_store_compressed: gzip, in files named .log.gz
 }

@@ -146,7 +146,7 @@ func oltp() report.Job {
 			RampNS: 2_000_000_000, TimeBased: true, BatchSubmit: 16, BatchCompleteMin: 1, BatchCompleteMax: 24,
 			Queue: "single", QueueLock: "mutex", Seed: 0x5eed, MixReadPercent: 70, RandomMap: true, ContinueOnError: "io",
 			LatencyTargetNS: 1_500_000, LatencyWindowNS: 3_000_000_000, LatencyPercent: 99.5, RateIOPS: [3]int64{400_000, 200_000, 100},
-			FlowWeight: 3, FlowID: 7,
+			SubmitMode: "offload", FlowWeight: 3, FlowID: 7,
 			EngineFeatures: []string{"io_uring: DEFER_TASKRUN", "io_uring: files registered", "io_uring: buffers registered"},
 		},
 		Decisions: []report.Decision{
@@ -193,7 +193,8 @@ func discard() report.Job {
 		Options: []workloads.Option{{Name: "rw", Value: "trimwrite"}, {Name: "bs", Value: "1m"}, {Name: "numjobs", Value: "2"}},
 		Spec: report.Spec{
 			RW: "trimwrite", Targets: []int{1}, Engine: "psync", BlockMinBytes: [3]int64{0, 1 << 20, 1 << 20}, BlockMaxBytes: [3]int64{0, 1 << 20, 1 << 20},
-			IODepth: 1, NumJobs: 2, Direct: true, SizeBytes: 1 << 30, RuntimeNS: 10_000_000_000, Queue: "multi", ContinueOnError: "none", LatencyPercent: 100,
+			IODepth: 1, NumJobs: 2, Direct: true, SizeBytes: 1 << 30, RuntimeNS: 10_000_000_000, RampBytes: 64 << 20, Queue: "multi", ContinueOnError: "none", LatencyPercent: 100,
+			StartClock: 5, StartClockNS: time.Date(2026, 11, 23, 14, 52, 4, 250_000_000, time.UTC).UnixNano(), // CLOCK_REALTIME_COARSE
 		},
 		Decisions: []report.Decision{{What: "target", Chosen: "scratch file", Why: "no filename was given"}},
 	}

@@ -32,6 +32,9 @@ func Write(w io.Writer, r *report.Result, o Options) error {
 	p.table(r.Jobs)
 	var before *report.Job
 	for i := range r.Jobs {
+		if r.Jobs[i].Skipped != "" {
+			continue
+		}
 		if err := p.details(r, &r.Jobs[i], before); err != nil {
 			return fmt.Errorf("render job %q: %w", r.Jobs[i].Name, err)
 		}
@@ -187,7 +190,10 @@ func (p *page) jobRows(j *report.Job, widths []int) {
 	if s := j.Sync; s != nil && s.IOs > 0 && j.RuntimeNS > 0 {
 		row("sync", float64(s.IOs)/(float64(j.RuntimeNS)/1e9), "", s.Lat)
 	}
-	if j.Read == nil && j.Write == nil && j.Trim == nil {
+	switch {
+	case j.Skipped != "":
+		p.line(dim, "  did not run: "+j.Skipped)
+	case j.Read == nil && j.Write == nil && j.Trim == nil:
 		p.line(dim, "  no I/O")
 	}
 	if v := j.Verify; v != nil {

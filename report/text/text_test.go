@@ -116,3 +116,15 @@ func FuzzWrite(f *testing.F) {
 		}
 	})
 }
+
+func TestSkippedJobsSayWhy(t *testing.T) {
+	r := reporttest.Result()
+	r.Jobs = append(r.Jobs, report.Job{Name: "never", GroupID: 2, Skipped: "the run was interrupted"})
+	var got bytes.Buffer
+	if err := text.Write(&got, r, text.Options{Width: 80}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got.String(), "did not run: the run was interrupted") || strings.Count(got.String(), "\nnever") != 1 {
+		t.Error(got.String())
+	}
+}

@@ -178,3 +178,8 @@ func ParseState(data []byte) (*SavedState, error) {
 	}
 	return s, nil
 }
+
+// IsState says whether data begins like a state file, of this or another version.
+func IsState(data []byte) bool {
+	return len(data) >= len(stateMagic) && string(data[:len(stateMagic)-1]) == stateMagic[:len(stateMagic)-1]
+}

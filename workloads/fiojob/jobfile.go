@@ -176,6 +176,9 @@ func (r *fileReader) endSection() {
 		d.Stonewall, r.stonewall = true, false
 	}
 	r.section(&d, options, false)
+	if d.Name != r.name { // files that the job makes keep the section's name
+		d.FilenameFormat = strings.ReplaceAll(d.FilenameFormat, "$jobname", r.name)
+	}
 	r.finish(&d, r.at)
 }
 

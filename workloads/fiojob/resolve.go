@@ -78,7 +78,7 @@ func (p *parser) finish(d *draft, at place) {
 
 // settleEngine brings the options of the queue in line with each other, as fio does.
 func (p *parser) settleEngine(d *draft, e Engine, where string, bad reporter) {
-	if e.Sync && d.IODepth > 1 {
+	if e.Sync && d.IODepth > 1 && !d.Offload {
 		p.warn("SYNC_DEPTH", "use ioengine=io_uring or libaio to have several I/Os in flight",
 			"%s: iodepth=%d is 1, since ioengine=%s does one I/O at a time", where, d.IODepth, d.Engine)
 		d.IODepth = 1
@@ -153,6 +153,9 @@ func (d *draft) settleMemory(bad reporter) {
 func (d *draft) settleTime(bad reporter) {
 	if d.TimeBased && d.Runtime == 0 {
 		bad("BAD_JOB", "add runtime=", "time_based needs a runtime")
+	}
+	if d.RampTime > 0 && d.RampBytes > 0 {
+		bad("BAD_JOB", "give one of them", "ramp_time and ramp_size exclude each other")
 	}
 	d.Thinktime.Spin = min(d.Thinktime.Spin, d.Thinktime.Time)
 	if d.SteadyState.Duration > 0 && d.SteadyState.Interval < time.Second {

@@ -44,14 +44,14 @@ func engineOptions() []Option {
 			Help: "let the queue drain to this depth before filling it again",
 		},
 		{
-			Name: "io_submit_mode", Kind: enum{words: words("inline", "offload")},
-			Group: GroupEngine, Default: "inline", Help: "submit I/Os from the worker, or from a pool of threads",
-			Effect: Refused, Why: "workers submit themselves; paced jobs keep their intended times without it",
+			Name: "io_submit_mode", Kind: enum{words: words("inline", "offload"), set: func(d *draft, w, _ string) error { d.Offload = w == "offload"; return nil }},
+			Group: GroupEngine, Default: "inline", Help: "submit I/Os from the worker, or from a pool of iodepth threads for each clone",
+			Differs: "each thread has a queue of depth 1 of any engine; paced jobs keep their intended times with either",
 		},
 		{
-			Name: "serialize_overlap", Kind: boolean{}, Group: GroupEngine, Default: "0",
-			Help:   "never have two I/Os in flight that overlap",
-			Effect: Refused, Why: "only verify keeps overlapping I/Os apart; the random map and sequential jobs do not make any",
+			Name: "serialize_overlap", Kind: boolean{set: func(d *draft, v bool) { d.SerializeOverlap = v }}, Group: GroupEngine, Default: "0",
+			Help:    "never have two I/Os of a worker in flight that overlap",
+			Differs: "jobs with verify always keep theirs apart",
 		},
 		{
 			Name: "hipri", Kind: flag{set: func(d *draft, v bool) { d.HiPri = v }}, Group: GroupEngine, Engine: ring + ", pvsync2",
@@ -631,8 +631,8 @@ func statsOptions() []Option {
 			Group: GroupStats, Default: "0", Help: "log the time of a clock instead of the time since the start",
 		},
 		{
-			Name: "log_alternate_epoch_clock_id", Kind: integer{max: 16}, Group: GroupStats, Default: "0", Help: "that clock's number; 0: time since 1970",
-			Effect: Refused, Why: "logs have the time since the start or since 1970",
+			Name: "log_alternate_epoch_clock_id", Kind: integer{max: 16, set: func(d *draft, v int64) { d.Logs.EpochClock = int(v) }},
+			Group: GroupStats, Default: "0", Help: "that clock's number (clock_gettime); 0: time since 1970",
 		},
 		{
 			Name: "log_entries", Kind: integer{min: 1024, max: 1 << 20}, Group: GroupStats, Default: "1024", Help: "lines to keep room for in memory",

@@ -16,7 +16,8 @@ func ioOptions() []Option {
 		{
 			Name: "rw", Aliases: []string{"readwrite"}, Kind: enum{words: rwWords(), suffix: "N", set: setRW},
 			Group: GroupIO, Default: "read",
-			Help: "what I/O to do; :N is I/Os per random offset, or bytes skipped after each sequential I/O",
+			Help:    "what I/O to do; :N is I/Os per random offset, or bytes skipped after each sequential I/O",
+			Differs: "with :N, random kinds still do each block once, unless norandommap is given; fio does some twice and some never",
 		},
 		{
 			Name: "rw_sequencer", Kind: enum{words: words("sequential", "identical"), set: func(d *draft, w, _ string) error { d.Sequencer = w; return nil }},
@@ -72,6 +73,7 @@ func ioOptions() []Option {
 		{
 			Name: "fsync", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.FsyncEvery = int(v) }},
 			Group: GroupIO, Default: "0", Help: "fsync after every N writes; 0: never",
+			Differs: "in a mix, fio syncs again after each read until the next write",
 		},
 		{
 			Name: "fdatasync", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.FdatasyncEvery = int(v) }},
@@ -285,6 +287,7 @@ func blockOptions() []Option {
 		{
 			Name: "bsrange", Aliases: []string{"blocksize_range"}, Kind: sizeRanges{set: func(d *draft, dir workloads.Direction, r workloads.SizeRange) { d.bsRange[dir] = r }},
 			Group: GroupBlock, Help: "draw block sizes from a range, in multiples of its lower end",
+			Differs: "an upper end that is no multiple of the lower one is not used itself, as it is by fio",
 		},
 		{
 			Name: "bssplit", Kind: text{form: "BYTES/PCT[:BYTES/PCT...]", set: setSplit}, Group: GroupBlock,
@@ -419,7 +422,7 @@ func rateOptions() []Option {
 		{
 			Name: "latency_target", Kind: duration{bare: time.Microsecond, set: func(d *draft, v time.Duration) { d.LatencyTarget.Limit = v }},
 			Group: GroupRate, Help: "search the highest queue depth up to iodepth that keeps this latency",
-			Differs: "the queue drains before each change of the depth; when runtime leaves time for only one more window, that is at the highest depth that kept the latency; a latency that depth 1 cannot keep fails the job whatever latency_percentile is",
+			Differs: "the queue drains before each change of the depth; when runtime leaves time for only one more window, that is at the highest depth that kept the latency; a latency that depth 1 cannot keep fails the job whatever latency_percentile is, and so does a search that had not ended when the job did (exit 6)",
 		},
 		{
 			Name: "latency_window", Kind: duration{bare: time.Microsecond, set: func(d *draft, v time.Duration) { d.LatencyTarget.Window = v }},

@@ -33,6 +33,7 @@ func jobOptions() []Option {
 		{
 			Name: "numjobs", Kind: integer{min: 1, max: maxInt, set: func(d *draft, v int64) { d.NumJobs = int(v) }},
 			Group: GroupJob, Default: "1", Help: "run this many clones of the job, each a worker of its own",
+			Differs: "clones follow each other in order; fio's second clone has the highest number, and so the highest offset",
 		},
 		{
 			Name: "loops", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.Loops = int(max(v, 1)) }},
@@ -291,9 +292,9 @@ func timeOptions() []Option {
 			Group: GroupTime, Help: "run this long before measuring",
 		},
 		{
-			Name: "ramp_size", Kind: amount{}, Group: GroupTime,
-			Help:   "transfer this much before measuring",
-			Effect: Refused, Why: "use ramp_time",
+			Name: "ramp_size", Kind: integer{max: maxInt64, unit: "BYTES", set: func(d *draft, v int64) { d.RampBytes = v }}, Group: GroupTime,
+			Default: "0", Help: "transfer this much before measuring: each clone, or with group_reporting all together",
+			Differs: "the clones of a job end it at the same time, up to half a second later",
 		},
 		{
 			Name: "number_ios", Kind: integer{max: maxInt64, set: func(d *draft, v int64) { d.NumberIOs = uint64(v) }},
@@ -332,8 +333,8 @@ func timeOptions() []Option {
 			Effect: Ignored, Why: "workers read the clock themselves, once per batch",
 		},
 		{
-			Name: "job_start_clock_id", Kind: integer{max: 16}, Group: GroupTime, Default: "0", Help: "the clock that a job's start is reported in",
-			Effect: Ignored, Why: "the Result always gives the wall clock",
+			Name: "job_start_clock_id", Kind: integer{max: 16, set: func(d *draft, v int64) { d.StartClock = int(v) }}, Group: GroupTime, Default: "0",
+			Help: "number of the clock (clock_gettime) that fio's JSON gives the job's start in; 0: time since 1970",
 		},
 	}
 }

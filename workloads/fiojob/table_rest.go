@@ -6,7 +6,6 @@ func verifyOptions() []Option {
 	count := func(field func(*draft) *uint64) integer {
 		return integer{max: maxInt64, unit: "BLOCKS", set: func(d *draft, v int64) { *field(d) = uint64(v) }}
 	}
-	const insteadOfTrims = "use rw=trim or randtrimwrite with verify: what was trimmed is checked for zeros"
 	return []Option{
 		{
 			Name: "verify", Kind: enum{words: words(
@@ -69,21 +68,22 @@ func verifyOptions() []Option {
 			Help: "check so many blocks at a time",
 		},
 		{
-			Name: "verify_async", Kind: integer{max: 1024}, Group: GroupVerify, Default: "0",
-			Help: "threads that compute checksums", Effect: Ignored, Why: "each worker checks what it read itself, outside the measured window",
+			Name: "verify_async", Kind: integer{max: 1024, set: func(d *draft, v int64) { d.Verify.Async = int(v) }}, Group: GroupVerify, Default: "0",
+			Help: "threads that check what each worker reads; 0: the worker itself",
 		},
 		{
-			Name: "verify_async_cpus", Kind: text{form: "LIST"}, Group: GroupVerify,
-			Help: "CPUs of those threads", Effect: Ignored, Why: "each worker checks what it read itself, outside the measured window",
+			Name: "verify_async_cpus", Kind: text{form: "LIST", set: func(d *draft, v string) (err error) { d.Verify.AsyncCPUs, err = parseCPUs(v); return err }}, Group: GroupVerify,
+			Help: "CPUs of those threads",
 		},
 		{
-			Name: "verify_state_save", Kind: boolean{}, Group: GroupVerify, Default: "1",
-			Help: "save what was written, so that a later run can check it", Effect: Ignored,
-			Why: "no state is saved: with verify_only a later run knows from the job itself what was written",
+			Name: "verify_state_save", Kind: boolean{set: func(d *draft, v bool) { d.Verify.StateSave = v }}, Group: GroupVerify, Default: "0",
+			Help:    "keep what was written in local-JOB-N-verify.state, in the working directory or --aux-path, so that a later run can check it",
+			Differs: "off unless asked for; the file is blkmeter's own, one for all clones of a job, and also right when the process was killed",
 		},
 		{
-			Name: "verify_state_load", Kind: boolean{}, Group: GroupVerify, Default: "0",
-			Help: "check no more than the saved state says was written", Effect: Refused, Why: "no state is saved",
+			Name: "verify_state_load", Kind: boolean{set: func(d *draft, v bool) { d.Verify.StateLoad = v }}, Group: GroupVerify, Default: "0",
+			Help:    "check what the saved state says was written; for read jobs and verify_only",
+			Differs: "what was in flight when the writing run was cut may be old or new, but not torn; a job that writes is refused",
 		},
 		{
 			Name: "verify_header_seed", Kind: boolean{set: func(d *draft, v bool) { d.Verify.HeaderSeed = v }}, Group: GroupVerify, Default: "1",
@@ -103,20 +103,19 @@ func verifyOptions() []Option {
 			Effect: Ignored, Why: "blkmeter needs no list of writes in memory in any case",
 		},
 		{
-			Name: "trim_percentage", Kind: integer{max: 100, unit: "PERCENT"}, Group: GroupVerify, Default: "0",
-			Help: "share of written blocks that is trimmed before the check", Effect: Refused, Why: insteadOfTrims,
+			Name: "trim_percentage", Kind: integer{max: 100, unit: "PERCENT", set: func(d *draft, v int64) { d.Verify.TrimPercent = int(v) }}, Group: GroupVerify, Default: "0",
+			Help:    "share of written blocks that is trimmed before the check; needs verify and trim_backlog",
+			Differs: "fio 3.33 aborts on it unless rw= trims itself",
 		},
 		{
 			Name: "trim_verify_zero", Kind: boolean{set: func(d *draft, v bool) { d.Verify.TrimVerifyZero = v }}, Group: GroupVerify, Default: "1",
 			Help: "trimmed blocks must read as zeros",
 		},
 		{
-			Name: "trim_backlog", Kind: integer{max: maxInt64, unit: "BLOCKS"}, Group: GroupVerify, Help: "trim after so many writes",
-			Effect: Refused, Why: insteadOfTrims,
+			Name: "trim_backlog", Kind: count(func(d *draft) *uint64 { return &d.Verify.TrimBacklog }), Group: GroupVerify, Help: "trim after so many writes",
 		},
 		{
-			Name: "trim_backlog_batch", Kind: integer{max: maxInt64, unit: "BLOCKS"}, Group: GroupVerify, Help: "trim so many blocks at a time",
-			Effect: Refused, Why: insteadOfTrims,
+			Name: "trim_backlog_batch", Kind: count(func(d *draft) *uint64 { return &d.Verify.TrimBatch }), Group: GroupVerify, Help: "trim so many blocks at a time; 0: trim_backlog",
 		},
 	}
 }

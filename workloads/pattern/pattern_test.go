@@ -345,3 +345,40 @@ func TestOrderOfAPassLooksRandom(t *testing.T) {
 		chiSquare(t, fmt.Sprintf("%d blocks, low bits", n), bits, even)
 	}
 }
+
+// Unaligned sizes are drawn as fio draws them: from the smallest to the smallest and the largest together, and cut to
+// the largest.
+func TestUnalignedSizesHaveFiosShares(t *testing.T) {
+	j := workloads.DefaultJob()
+	j.BSUnaligned = true
+	j.BS[workloads.Read] = workloads.SizeRange{Min: 1 << 10, Max: 8 << 10}
+	s, err := newSizes(&j, workloads.Read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := newWyrand(1)
+	const draws = 1 << 16
+	var largest, odd int
+	var total int64
+	for range draws {
+		length := s.draw(&rng)
+		if length < 1<<10 || length > 8<<10 {
+			t.Fatalf("a length of %d", length)
+		}
+		total += int64(length)
+		if length == 8<<10 {
+			largest++
+		}
+		odd += int(length & 1)
+	}
+	// An eighth is cut to 8 KiB; the others are even between the ends, with a mean of 4.5 KiB.
+	if share := float64(largest) / draws; share < 0.12 || share > 0.13 {
+		t.Errorf("%.3f of the lengths are the largest, want 0.125", share)
+	}
+	if mean := float64(total) / draws; mean < 5020 || mean > 5100 {
+		t.Errorf("the mean is %.0f bytes, want %.0f", mean, 0.875*4608+0.125*8192)
+	}
+	if odd < draws/3 {
+		t.Errorf("only %d of %d lengths are odd", odd, draws)
+	}
+}

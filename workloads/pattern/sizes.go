@@ -101,6 +101,10 @@ func (s *sizes) choose(rng *wyrand) uint64 {
 		return 0
 	case s.list != nil:
 		return uint64(s.shares.draw(rng))
+	case s.step == 1:
+		// As fio draws them: what the smallest length and up to the largest one make together is cut to the largest.
+		i, _ := rng.below(uint64(s.max))
+		return min(i, s.count-1)
 	default:
 		i, _ := rng.below(s.count)
 		return i

@@ -46,3 +46,19 @@ func BenchmarkNow(b *testing.B) {
 		})
 	}
 }
+
+func TestClocksByNumber(t *testing.T) {
+	before := time.Now()
+	now, err := Read(0)
+	if since := time.Unix(0, int64(now)).Sub(before); err != nil || since < -time.Second || since > time.Minute {
+		t.Errorf("clock 0 shows %v: %v", now, err)
+	}
+	one, err := Read(1)
+	two, err2 := Read(1)
+	if err != nil || err2 != nil || one <= 0 || two < one {
+		t.Errorf("clock 1 shows %v, then %v: %v, %v", one, two, err, err2)
+	}
+	if _, err := Read(99); err == nil {
+		t.Error("there is a clock 99")
+	}
+}

@@ -86,6 +86,17 @@ func (u Usage) Sub(earlier Usage) Usage {
 	}
 }
 
+// Add returns what two threads used together.
+func (u Usage) Add(o Usage) Usage {
+	return Usage{
+		UserNS: u.UserNS + o.UserNS, SysNS: u.SysNS + o.SysNS,
+		VoluntarySwitches:   u.VoluntarySwitches + o.VoluntarySwitches,
+		InvoluntarySwitches: u.InvoluntarySwitches + o.InvoluntarySwitches,
+		MinorFaults:         u.MinorFaults + o.MinorFaults,
+		MajorFaults:         u.MajorFaults + o.MajorFaults,
+	}
+}
+
 // ThreadUsage returns what the calling thread has used so far.
 func ThreadUsage() (Usage, error) { return usageOf(unix.RUSAGE_THREAD, "thread") }
 

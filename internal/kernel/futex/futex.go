@@ -7,6 +7,7 @@ package futex
 import (
 	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,16 @@ const (
 // It goes through the scheduler's hooks, since it may sleep for long.
 func Wait(word *atomic.Uint32, value uint32) syscall.Errno {
 	_, _, errno := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), opWait|private, uintptr(value), 0, 0, 0)
+	return errno
+}
+
+// WaitFor is Wait with a limit: after d it returns ETIMEDOUT. A negative d is no limit.
+func WaitFor(word *atomic.Uint32, value uint32, d time.Duration) syscall.Errno {
+	if d < 0 {
+		return Wait(word, value)
+	}
+	ts := unix.NsecToTimespec(int64(d))
+	_, _, errno := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), opWait|private, uintptr(value), uintptr(unsafe.Pointer(&ts)), 0, 0)
 	return errno
 }
 

@@ -65,6 +65,24 @@ func TestWakeWakes(t *testing.T) {
 	}
 }
 
+func TestWaitForEndsAtItsLimit(t *testing.T) {
+	w := word(t)
+	const limit = 20 * time.Millisecond
+	for start := time.Now(); ; { // a signal, as the Go runtime sends them, may end a wait early
+		errno := WaitFor(w, 0, limit)
+		if errno == syscall.EINTR {
+			continue
+		}
+		if errno != syscall.ETIMEDOUT || time.Since(start) < limit {
+			t.Errorf("%v after %v", errno, time.Since(start))
+		}
+		break
+	}
+	if errno := WaitFor(w, 1, -1); errno != syscall.EAGAIN {
+		t.Errorf("WaitFor for 1 on 0 without a limit = %v, want EAGAIN", errno)
+	}
+}
+
 func TestPI(t *testing.T) {
 	w := word(t)
 	runtime.LockOSThread()

@@ -1,8 +1,10 @@
 package mem
 
 import (
+	"encoding/binary"
 	"errors"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -122,5 +124,35 @@ func TestSlotsRefusePointers(t *testing.T) {
 	}
 	if err := a.Unmap(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestMappedWordsAreInTheFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "words")
+	if err := os.WriteFile(name, make([]byte, 2*os.Getpagesize()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	words, unmap, err := MapWords(f, int64(os.Getpagesize()), 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words[15].Store(0x01020304)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := binary.NativeEndian.Uint32(data[os.Getpagesize()+60:]); got != 0x01020304 {
+		t.Errorf("the file has %x", got)
+	}
+	if err := unmap(); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := MapWords(f, 0, 0); err == nil {
+		t.Error("nothing was mapped, without an error")
 	}
 }

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// repeated yields a text over and over, for so many bytes.
+type repeated struct {
+	text string
+	left int64
+	at   int
+}
+
+func (r *repeated) Read(p []byte) (int, error) {
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	n := 0
+	for n < len(p) && r.left > 0 {
+		c := copy(p[n:], r.text[r.at:])
+		c = int(min(int64(c), r.left))
+		n, r.left, r.at = n+c, r.left-int64(c), (r.at+c)%len(r.text)
+	}
+	return n, nil
+}
+
+// A job file that means harm, or is none, costs seconds and some megabytes at most, and ends in a short error.
+func TestHostileJobFiles(t *testing.T) {
+	const (
+		longest = 30 * time.Second
+		most    = 512 << 10 // KiB
+	)
+	loop := filepath.Join(t.TempDir(), "loop.fio")
+	if err := os.WriteFile(loop, []byte("[a]\ninclude loop.inc\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(loop), "loop.inc"), []byte(strings.Repeat("include loop.inc\n", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	image := filepath.Join(t.TempDir(), "disk.img")
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		file  string
+		stdin io.Reader
+	}{
+		"a line of 1 GiB":        {"-", &repeated{text: "x", left: 1 << 30}},
+		"comments for ever":      {"-", &repeated{text: "# comment\n", left: 1 << 30}},
+		"a million sections":     {"-", &repeated{text: "[a]\nsize=1m\n", left: 12e6}},
+		"a million options":      {"-", io.MultiReader(strings.NewReader("[a]\n"), &repeated{text: "bs=4k\n", left: 12e6})},
+		"deep parentheses":       {"-", io.MultiReader(strings.NewReader("[a]\nsize="), &repeated{text: "(", left: 1e6 - 10})},
+		"a tower of powers":      {"-", io.MultiReader(strings.NewReader("[a]\nsize=("), &repeated{text: "9^", left: 1e6 - 11})},
+		"files include for ever": {loop, nil},
+		"the image of a disk":    {image, nil},
+		"an executable":          {"/proc/self/exe", nil},
+		"randomness":             {"/dev/urandom", nil},
+		"zeros":                  {"/dev/zero", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := time.Now()
+			cmd := &exec.Cmd{Path: self, Args: []string{"blkmeter", "fio", c.file, "--output-format=json"}, Stdin: c.stdin}
+			stdout, stderr, exit := output(t, t.TempDir(), cmd)
+			took, memory := time.Since(start), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+			if exit != 1 || stdout != "" || !strings.HasPrefix(stderr, "blkmeter: ") || len(stderr) > 20_000 {
+				t.Errorf("exit status %d, %d bytes on stdout, stderr %.200q of %d bytes", exit, len(stdout), stderr, len(stderr))
+			}
+			if took > longest || memory > most {
+				t.Errorf("it took %v and %d KiB", took, memory)
+			}
+			t.Logf("%v, %d MiB: %.120s", took.Round(time.Millisecond), memory>>10, stderr)
+		})
+	}
+}
