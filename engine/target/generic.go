@@ -2,7 +2,9 @@ package target
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -67,6 +69,9 @@ func (t *Target) measureGeneric() error {
 		return changedFault(t.path)
 	}
 	format, err := device.ReadNamespaceFormat(t.FD(), nsid)
+	if errors.Is(err, fs.ErrPermission) { // before Linux 6.2 only root may ask
+		return noPermission(t.path, err)
+	}
 	if err != nil {
 		return err
 	}
