@@ -83,47 +83,65 @@ func TestRequestsBecomeCommands(t *testing.T) {
 		want string
 	}{
 		{
-			"read of 8 blocks above block 2^32", engine.NVMe{}, engine.Request{Op: engine.OpRead, Slot: 2, Offset: 0x100000003 << 9, Length: 4096},
+			"read of 8 blocks above block 2^32",
+			engine.NVMe{},
+			engine.Request{Op: engine.OpRead, Slot: 2, Offset: 0x100000003 << 9, Length: 4096},
 			writable + fixed + "0200000000000000 0000 0000 00000000" +
 				"02000000 05000000 0000000000000000 0000000000000000 0040341200 7f0000 00000000 00100000 03000000 01000000 07000000",
 		},
 		{
-			"read of a 4096-byte block, in the second registered buffer", engine.NVMe{}, engine.Request{Op: engine.OpRead, Slot: 3, File: 1, Offset: 5 << 12, Length: 4096},
+			"read of a 4096-byte block, in the second registered buffer",
+			engine.NVMe{},
+			engine.Request{Op: engine.OpRead, Slot: 3, File: 1, Offset: 5 << 12, Length: 4096},
 			readOnly + fixed + "0300000000000000 0100 0000 00000000" +
 				"02000000 06000000 0000000000000000 0000000000000000 0060341200 7f0000 00000000 00100000 05000000 00000000 00000000",
 		},
 		{
-			"write with FUA", engine.NVMe{FUA: [2]bool{false, true}}, engine.Request{Op: engine.OpWrite, Offset: 512, Length: 512},
+			"write with FUA",
+			engine.NVMe{FUA: [2]bool{false, true}},
+			engine.Request{Op: engine.OpWrite, Offset: 512, Length: 512},
 			writable + fixed + "0000000000000000 0000 0000 00000000" +
 				"01000000 05000000 0000000000000000 0000000000000000 0000341200 7f0000 00000000 00020000 01000000 00000000 00000040",
 		},
 		{
-			"read when writes have FUA", engine.NVMe{FUA: [2]bool{false, true}}, engine.Request{Op: engine.OpRead, Offset: 512, Length: 512},
+			"read when writes have FUA",
+			engine.NVMe{FUA: [2]bool{false, true}},
+			engine.Request{Op: engine.OpRead, Offset: 512, Length: 512},
 			writable + fixed + "0000000000000000 0000 0000 00000000" +
 				"02000000 05000000 0000000000000000 0000000000000000 0000341200 7f0000 00000000 00020000 01000000 00000000 00000000",
 		},
 		{
-			"write zeroes, deallocating", engine.NVMe{Write: engine.NVMeZeroes, Deallocate: true}, engine.Request{Op: engine.OpWrite, Offset: 1024, Length: 1024},
+			"write zeroes, deallocating",
+			engine.NVMe{Write: engine.NVMeZeroes, Deallocate: true},
+			engine.Request{Op: engine.OpWrite, Offset: 1024, Length: 1024},
 			writable + plain + "0000000000000000 0000 0000 00000000" +
 				"08000000 05000000 0000000000000000 0000000000000000 0000000000000000 00000000 00000000 02000000 00000000 01000002",
 		},
 		{
-			"write uncorrectable", engine.NVMe{Write: engine.NVMeUncorrectable}, engine.Request{Op: engine.OpWrite, Offset: 1024, Length: 512},
+			"write uncorrectable",
+			engine.NVMe{Write: engine.NVMeUncorrectable},
+			engine.Request{Op: engine.OpWrite, Offset: 1024, Length: 512},
 			writable + plain + "0000000000000000 0000 0000 00000000" +
 				"04000000 05000000 0000000000000000 0000000000000000 0000000000000000 00000000 00000000 02000000 00000000 00000000",
 		},
 		{
-			"verify", engine.NVMe{Write: engine.NVMeVerify}, engine.Request{Op: engine.OpWrite, Offset: 1024, Length: 512},
+			"verify",
+			engine.NVMe{Write: engine.NVMeVerify},
+			engine.Request{Op: engine.OpWrite, Offset: 1024, Length: 512},
 			writable + plain + "0000000000000000 0000 0000 00000000" +
 				"0c000000 05000000 0000000000000000 0000000000000000 0000000000000000 00000000 00000000 02000000 00000000 00000000",
 		},
 		{
-			"trim", engine.NVMe{}, engine.Request{Op: engine.OpTrim, Slot: 1, Offset: 1 << 20, Length: 8192},
+			"trim",
+			engine.NVMe{},
+			engine.Request{Op: engine.OpTrim, Slot: 1, Offset: 1 << 20, Length: 8192},
 			writable + plain + "0100000000000000 0000 0000 00000000" +
 				"09000000 05000000 0000000000000000 0000000000000000 1050000000000000 00000000 10000000 00000000 04000000 00000000",
 		},
 		{
-			"sync", engine.NVMe{}, engine.Request{Op: engine.OpSync, Slot: 1},
+			"sync",
+			engine.NVMe{},
+			engine.Request{Op: engine.OpSync, Slot: 1},
 			writable + plain + "0100000000000000 0000 0000 00000000" +
 				"00000000 05000000 0000000000000000 0000000000000000 0000000000000000 00000000 00000000 00000000 00000000 00000000",
 		},

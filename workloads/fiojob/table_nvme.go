@@ -77,8 +77,13 @@ func (d *draft) settleCommands(bad reporter) {
 		name string
 		on   bool
 	}{
-		{"sync", d.SyncMode != ""}, {"nowait", d.NoWait}, {"uncached", d.Uncached}, {"atomic", d.Atomic},
-		{"write_hint", d.WriteHint != ""}, {"sync_file_range", d.SyncRange.Every > 0}, {"end_syncfs", d.EndSyncFS},
+		{"sync", d.SyncMode != ""},
+		{"nowait", d.NoWait},
+		{"uncached", d.Uncached},
+		{"atomic", d.Atomic},
+		{"write_hint", d.WriteHint != ""},
+		{"sync_file_range", d.SyncRange.Every > 0},
+		{"end_syncfs", d.EndSyncFS},
 	} {
 		if o.on {
 			without = append(without, o.name)
