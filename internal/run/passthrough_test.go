@@ -62,6 +62,7 @@ func commandVariants(namespace string) map[string]func(*workloads.Job) {
 		"polled":            func(j *workloads.Job) { j.HiPri = true },
 		"submission thread": func(j *workloads.Job) { j.SQThreadPoll, j.RegisterFiles = true, true },
 		"forced async":      func(j *workloads.Job) { j.ForceAsync = 3 },
+		"pool of threads":   func(j *workloads.Job) { j.Offload = true },
 		"one queue for two": func(j *workloads.Job) { j.SharedQueue, j.NumJobs, j.Size.Bytes = true, 2, regionBytes },
 		"with FUA":          func(j *workloads.Job) { j.NVMe.FUA = [2]bool{true, true} },
 	}
