@@ -2,6 +2,7 @@ package target
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -27,6 +28,9 @@ func describe(s subject, spec Spec, h *handle, inv *device.Inventory) Target {
 		t.stack = append(fileStack(s, t.fs), inv.Stack(inv.ByDevT(t.devT))...)
 	}
 	t.facts = h.opener.factsOf(t.devT, s.kind)
+	if s.kind == Generic {
+		t.facts.Notes = append(slices.Clone(t.facts.Notes), "NVMe commands go past the scheduler, merging, and the kernel's counters of I/O")
+	}
 	return t
 }
 

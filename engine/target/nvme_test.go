@@ -62,6 +62,9 @@ func TestGenericNVMeTarget(t *testing.T) {
 			g.OffsetAlign() != block.LogicalBytes() || int(g.NVMeNamespace()) != block.Facts().NVMeNamespace || !g.Direct() || !g.Exclusive() {
 			t.Errorf("ng%s: %+v, its block device %+v", name, g, block)
 		}
+		if notes := g.Facts().Notes; !strings.Contains(strings.Join(notes, ""), "NVMe commands go past") {
+			t.Errorf("notes %q", notes)
+		}
 		if want := []string{"ng" + name, "nvme" + name}; !slices.Equal(g.Stack(), want) {
 			t.Errorf("stack %v, want %v", g.Stack(), want)
 		}
