@@ -10,6 +10,7 @@ package engine
 
 import (
 	"errors"
+	"syscall"
 	"time"
 
 	"github.com/blkmeter/blkmeter/internal/kernel/fileio"
@@ -53,7 +54,18 @@ type Request struct {
 // Completion is one finished request.
 type Completion struct {
 	Slot   uint32
-	Result int32 // bytes transferred, or the negated errno. Short transfers are reported as they are.
+	Result int32 // bytes transferred, or the negated errno, see [FailureOf]. Short transfers are reported as they are.
+}
+
+// errnoBits hold any errno; the NVMe status of a failed command stands above them.
+const errnoBits = 12
+
+// NVMeFailure returns the Result of a command that an NVMe device failed with a status: an EIO that keeps it.
+func NVMeFailure(status uint16) int32 { return -(int32(status)<<errnoBits | int32(syscall.EIO)) }
+
+// FailureOf takes a Result below 0 apart: the error, and the NVMe status behind it, 0 when it is none's.
+func FailureOf(result int32) (errno syscall.Errno, status uint16) {
+	return syscall.Errno(-result & (1<<errnoBits - 1)), uint16(-result >> errnoBits)
 }
 
 // Queue is one submission/completion pair. Unless an implementation says otherwise it must be used only
@@ -113,10 +125,34 @@ type Config struct {
 	Uncached   bool // RWF_DONTCACHE: buffered I/O leaves nothing in the page cache
 	Atomic     bool // RWF_ATOMIC: writes happen whole or not at all
 	SyncRange  int  // SYNC_FILE_RANGE_* flags of OpSyncRange, see sync_file_range(2)
+	NVMe       NVMe // what an engine that sends NVMe commands is to send
 
 	// Priorities are the I/O priorities that requests name, at most 256, as ioprio_set(2) has them; 0 is that of
 	// the submitting thread, and so are all when it is nil. Engines that cannot set them ignore them.
 	Priorities []uint16
+}
+
+// NVMe says which commands an engine that sends its own sends for reads and writes.
+type NVMe struct {
+	Write      NVMeWrite
+	FUA        [OpWrite + 1]bool // of reads and writes: to the medium and not to a cache (force unit access)
+	Deallocate bool              // NVMeZeroes may deallocate the blocks
+}
+
+// NVMeWrite is the command that a write sends.
+type NVMeWrite uint8
+
+// The commands. Only the first carries data.
+const (
+	NVMeData          NVMeWrite = iota // Write
+	NVMeZeroes                         // Write Zeroes: the blocks read as zeros
+	NVMeUncorrectable                  // Write Uncorrectable: reading the blocks fails until they are written again
+	NVMeVerify                         // Verify: the device checks what is stored, and writes nothing
+)
+
+// String returns fio's word for the command.
+func (w NVMeWrite) String() string {
+	return [...]string{NVMeData: "write", NVMeZeroes: "zeroes", NVMeUncorrectable: "uncor", NVMeVerify: "verify"}[w]
 }
 
 // Want says how much an optional feature matters to the user.

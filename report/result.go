@@ -126,7 +126,7 @@ type Clock struct {
 type Target struct {
 	Path            string            `json:"path"`     // as given
 	Resolved        string            `json:"resolved"` // with links resolved
-	Kind            string            `json:"kind"`     // "block", "file" or "null"
+	Kind            string            `json:"kind"`     // "block", "file", "nvme-generic" (a namespace's character device) or "null"
 	Major           uint32            `json:"major"`    // of the block device, or of the device under the file
 	Minor           uint32            `json:"minor"`
 	SizeBytes       int64             `json:"size_bytes"`

@@ -2,7 +2,10 @@
 // them. Nothing here touches a device; a Plan can be printed without opening anything.
 package workloads
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Direction indexes every per-direction value: read 0, write 1, trim 2, as in fio's logs and output.
 type Direction uint8
@@ -218,6 +221,7 @@ type Job struct {
 	NoWait           bool
 	Uncached         bool   // buffered I/O leaves nothing in the page cache
 	Atomic           bool   // writes happen whole or not at all
+	NVMe             NVMe   // commands of io_uring_cmd
 	Offload          bool   // io_submit_mode=offload: a pool of IODepth threads does each clone's I/O
 	SerializeOverlap bool   // an I/O waits for those in flight that it overlaps
 	SharedQueue      bool   // --queue=single
@@ -314,6 +318,32 @@ type Thinktime struct {
 	IOTime time.Duration
 }
 
+// NVMe says which commands ioengine=io_uring_cmd sends.
+type NVMe struct {
+	Write      string  // write_mode: "write", "uncor", "zeroes", "verify"
+	FUA        [2]bool // readfua, writefua: of reads and writes, to the medium and not to a cache
+	Deallocate bool    // deac: write_mode=zeroes may deallocate the blocks
+}
+
+// describe tells what is sent other than plain reads and writes; empty when nothing is.
+func (n NVMe) describe() string {
+	var parts []string
+	switch n.Write {
+	case "zeroes":
+		parts = append(parts, "writes are NVMe's Write Zeroes, without data")
+	case "uncor":
+		parts = append(parts, "writes are NVMe's Write Uncorrectable: reading the blocks fails until they are written again")
+	case "verify":
+		parts = append(parts, "writes are NVMe's Verify, which writes nothing")
+	}
+	for d, fua := range n.FUA {
+		if fua {
+			parts = append(parts, Direction(d).String()+"s have FUA: they go to the medium")
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
 // BufferSpec says what data writes carry.
 type BufferSpec struct {
 	Refill          bool
@@ -346,6 +376,7 @@ func DefaultJob() Job {
 		Buffers: BufferSpec{Scramble: true, CompressPercent: -1, CompressChunk: 512, DedupePercent: -1, DedupeSetShare: 5, Mem: "malloc"},
 		Engine:  "auto", IODepth: 1,
 		BatchSubmit: 1, BatchCompleteMin: 1,
+		NVMe:            NVMe{Write: "write"},
 		SQThreadPollCPU: -1, QueueLock: "mutex", QueueVariant: "u2c",
 		CPUsAllowedPolicy: "shared", Placement: "queues",
 		Thinktime:   Thinktime{Blocks: 1, Type: "complete"},

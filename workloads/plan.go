@@ -196,6 +196,9 @@ func (j *Job) outline(stage int) JobForecast {
 		}
 		jf.Control = append(jf.Control, how)
 	}
+	if sent := j.NVMe.describe(); sent != "" {
+		jf.Control = append(jf.Control, sent)
+	}
 	if j.Flow.Weight > 0 {
 		jf.Control = append(jf.Control, fmt.Sprintf("each clone has weight %d in flow %d", j.Flow.Weight, j.Flow.ID))
 	}

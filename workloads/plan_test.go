@@ -2,6 +2,7 @@ package workloads
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,4 +128,23 @@ func TestOverlapsProperty(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A plan tells when writes are not what rw=write makes one expect.
+func TestForecastOfNVMeCommands(t *testing.T) {
+	for want, n := range map[string]NVMe{
+		"": {Write: "write"},
+		"writes are NVMe's Write Zeroes, without data; writes have FUA: they go to the medium": {Write: "zeroes", FUA: [2]bool{false, true}},
+		"writes are NVMe's Verify, which writes nothing":                                       {Write: "verify"},
+	} {
+		j := DefaultJob()
+		j.Name, j.Filenames, j.RW, j.NVMe = "a", []string{"/dev/ng0n1"}, RWWrite, n
+		f, err := (&Plan{Jobs: []Job{j}}).Forecast(func(string) int64 { return 1 << 20 })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(f.Jobs[0].Control, "|"); got != want {
+			t.Errorf("%+v: %q, want %q", n, got, want)
+		}
+	}
 }

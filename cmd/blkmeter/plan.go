@@ -80,7 +80,11 @@ func targetBytes(path string) int64 {
 	if err != nil {
 		return 0
 	}
-	text, err := os.ReadFile(filepath.Join("/sys/class/block", filepath.Base(resolved), "size"))
+	name := filepath.Base(resolved)
+	if namespace, ok := strings.CutPrefix(name, "ng"); ok { // its character device
+		name = "nvme" + namespace
+	}
+	text, err := os.ReadFile(filepath.Join("/sys/class/block", name, "size"))
 	if err != nil {
 		return 0
 	}

@@ -19,17 +19,18 @@ import (
 
 // Names of the engines.
 const (
-	Null   = "null"
-	Psync  = "psync"
-	Libaio = "libaio"
-	Uring  = "io_uring"
-	Auto   = "auto"
-	Nop    = "io_uring no-op" // not for jobs: no I/O, to find the loop's own ceiling
+	Null     = "null"
+	Psync    = "psync"
+	Libaio   = "libaio"
+	Uring    = "io_uring"
+	UringCmd = "io_uring_cmd" // NVMe commands to a namespace's character device
+	Auto     = "auto"
+	Nop      = "io_uring no-op" // not for jobs: no I/O, to find the loop's own ceiling
 )
 
 // Names lists what --ioengine takes, synonyms last.
 func Names() []string {
-	return []string{Auto, Psync, Libaio, Uring, Null, "sync", "pvsync", "pvsync2", "vsync", "mmap", "posixaio"}
+	return []string{Auto, Psync, Libaio, Uring, UringCmd, Null, "sync", "pvsync", "pvsync2", "vsync", "mmap", "posixaio"}
 }
 
 // synonyms maps fio's engines to ours with the same meaning for the device.
@@ -39,7 +40,7 @@ var synonyms = map[string]string{
 
 // Choice is the engine a job runs on, and why.
 type Choice struct {
-	Name   string // "null", "psync", "libaio" or "io_uring"
+	Name   string // "null", "psync", "libaio", "io_uring" or "io_uring_cmd"
 	Asked  string // as the user wrote it
 	Why    string
 	Sync   bool // does its I/O inside Submit: one in flight, no submission latency
@@ -65,7 +66,7 @@ func Choose(w Want) (Choice, error) {
 	switch c.Name {
 	case Auto, "":
 		c.Name, c.Why = best(&w)
-	case Null, Psync, Libaio, Uring:
+	case Null, Psync, Libaio, Uring, UringCmd:
 		if c.Why == "" {
 			c.Why = "asked for"
 		}
@@ -132,9 +133,9 @@ func refuse(w *Want, c *Choice) error {
 		return fault.Usage("SHARED_SYNC", "use --ioengine=io_uring or libaio, or --queue=multi",
 			"a single shared queue needs an engine that can have several I/Os in flight; %s has one", c.Name)
 	}
-	if c.Name == Uring {
-		if err := Available(Uring); err != nil {
-			return fault.Wrap(err, fault.ExitEnvironment, "ENGINE_UNAVAILABLE", "", "io_uring cannot be used")
+	if c.Name == Uring || c.Name == UringCmd {
+		if err := Available(c.Name); err != nil {
+			return fault.Wrap(err, fault.ExitEnvironment, "ENGINE_UNAVAILABLE", "", "%s cannot be used", c.Name)
 		}
 	}
 	return nil
@@ -151,6 +152,8 @@ func Available(name string) error {
 	switch name {
 	case Uring:
 		q, err = uring.New(cfg, nil)
+	case UringCmd:
+		q, err = uring.NewCommands(cfg, nil)
 	case Libaio:
 		q, err = aio.New(cfg, nil)
 	default:
@@ -177,6 +180,12 @@ func Open(name string, c engine.Config, targets []*target.Target) (Queue, error)
 		return Queue{Queue: psync.New(c, targets)}, nil
 	case Libaio:
 		q, err := aio.New(c, targets)
+		if err != nil {
+			return Queue{}, environment(name, err)
+		}
+		return Queue{q, q.Features()}, nil
+	case UringCmd:
+		q, err := uring.NewCommands(c, targets)
 		if err != nil {
 			return Queue{}, environment(name, err)
 		}

@@ -49,6 +49,7 @@ func Probes() []Probe {
 			probeRing("io_uring NO_SQARRAY", "6.6", uring.SetupNoSQArray),
 			probeRing("io_uring SQPOLL", "5.1", uring.SetupSQPoll),
 			probeRing("io_uring IOPOLL", "5.1", uring.SetupIOPoll),
+			probeRing("io_uring SQE128 and CQE32 (NVMe commands, io_uring_cmd)", "5.19", uring.CommandFlags),
 			probeRing("io_uring HYBRID_IOPOLL", "6.13", uring.SetupIOPoll|uring.SetupHybridIOPoll),
 		)
 		probes = append(probes, probeRegistrations()...)

@@ -43,6 +43,10 @@ func (t *Target) checkAlign(what string, bytes int64) error {
 	if bytes%align == 0 {
 		return nil
 	}
+	if t.kind == Generic {
+		return fault.Usage("BAD_ALIGNMENT", "take a multiple of it",
+			"%s %d is not a multiple of the logical block of %s, %d bytes", what, bytes, t.path, align)
+	}
 	return fault.Usage("BAD_ALIGNMENT",
 		"take a multiple of it, or --direct=0 to go through the page cache",
 		"%s %d is not a multiple of the %d bytes that direct I/O on %s needs", what, bytes, align, t.path)

@@ -19,15 +19,15 @@ type claim struct {
 // claimDevice takes the exclusive hold, or shares the one that this run has, and asks the guard again: from
 // here on nobody can begin to use the device.
 func (o *Opener) claimDevice(s subject, spec Spec) (*claim, error) {
-	if c := o.claims[s.info.Rdev]; c != nil {
+	if c := o.claims[s.blockDevT]; c != nil {
 		c.refs++
 		return c, nil
 	}
-	file, err := blk.Open(s.resolved, blk.Flags{Write: true, Exclusive: true})
+	file, err := blk.Open(s.blockPath, blk.Flags{Write: true, Exclusive: true})
 	if err != nil {
 		return nil, openFault(s.path, spec, err)
 	}
-	err = sameAs(file, s)
+	err = sameDevice(file, s)
 	if err == nil {
 		err = o.agreeAgain(s, spec)
 	}
@@ -37,7 +37,7 @@ func (o *Opener) claimDevice(s subject, spec Spec) (*claim, error) {
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	c := &claim{devT: s.info.Rdev, file: file, refs: 1}
+	c := &claim{devT: s.blockDevT, file: file, refs: 1}
 	if o.claims == nil {
 		o.claims = map[blk.DevT]*claim{}
 	}
@@ -52,7 +52,7 @@ func (o *Opener) agreeAgain(s subject, spec Spec) error {
 	if err := o.guard(inv).consent(s, spec); err != nil {
 		return err
 	}
-	n := inv.ByDevT(s.info.Rdev)
+	n := inv.ByDevT(s.blockDevT)
 	if n == nil {
 		return nil
 	}
@@ -63,6 +63,15 @@ func (o *Opener) agreeAgain(s subject, spec Spec) error {
 	w := writers[0]
 	return fault.New(fault.ExitRefused, "REFUSED_IN_USE", "end that process first; --destroy does not lift this",
 		"refused to write to %s: process %d (%s) has it open for writing [found in %s]", s.path, w.PID, w.Command, w.Found)
+}
+
+// sameDevice checks that what was opened to be claimed is the block device that the guard was asked about.
+func sameDevice(file *os.File, s subject) error {
+	info, err := blk.Fstat(file)
+	if err == nil && info.Rdev != s.blockDevT {
+		err = changedFault(s.path)
+	}
+	return err
 }
 
 // refuseReadOnly finds out before the first I/O that the kernel will take no writes.

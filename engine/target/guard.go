@@ -43,7 +43,7 @@ func (g guard) usesOf(s subject) []device.Use {
 	switch s.kind {
 	case File:
 		return g.inv.FileUses(s.resolved, s.info.ID)
-	case character:
+	case character, Generic:
 		return g.inv.Uses(g.inv.NamespaceOf(s.info.Rdev))
 	}
 	return g.inv.Uses(g.inv.ByDevT(s.info.Rdev))
@@ -94,7 +94,7 @@ func (g guard) refuseUnnamed(s subject, spec Spec) error {
 
 // loopsOver names the loop devices over a subject; used ones were refused before.
 func (g guard) loopsOver(s subject) string {
-	loops := g.inv.LoopsOn(s.info.Rdev)
+	loops := g.inv.LoopsOn(s.blockDevT)
 	if s.kind == File {
 		loops = g.inv.LoopsOnFile(s.info.ID)
 	}

@@ -266,6 +266,10 @@ func TestGuardOnMachines(t *testing.T) {
 		{"NVMe multipath free", "multipath", noUses, "nvme0n1", ""},
 		{"character device of a free namespace", "nvme", "", "ng0n1", ""},
 		{"character device of a namespace in use", "nvme", "", "ng0n2", "nvme0n2p1 is mounted on /m1"},
+		{"character device of a namespace mounted unseen", "nvme", privateMount, "ng0n2", "/var/lib/private"},
+		{"character device of a namespace held by LVM", "lvm", "", "ng0n2", "dm-0 is mounted on /m1"},
+		{"character device of a RAID member", "md", "", "ng0n1", "nvme0n1p2 is held by md0"},
+		{"character device of a multipath namespace in use", "multipath", "", "ng0n1", "nvme0n1 is mounted on /m1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root := testlab.Tree(t, filepath.Join("../../internal/device/testdata", c.machine+".txtar"))
@@ -300,7 +304,7 @@ func fixtureSubject(t *testing.T, root, target string, inv *device.Inventory) su
 		}
 		return subject{path: target, resolved: target, kind: File, info: info}
 	}
-	s := subject{path: "/dev/" + target, resolved: "/dev/" + target, kind: Block}
+	s := subject{path: "/dev/" + target, resolved: "/dev/" + target, kind: Block, blockPath: "/dev/" + target}
 	if strings.HasPrefix(target, "ng") {
 		s.kind = character
 		text, err := os.ReadFile(filepath.Join(root, "sys/class/nvme-generic", target, "dev"))
@@ -311,12 +315,15 @@ func fixtureSubject(t *testing.T, root, target string, inv *device.Inventory) su
 		if s.info.Rdev, err = blk.ParseDevT(string(text)); err != nil {
 			t.Fatal(err)
 		}
+		if g, ok := s.asGeneric(inv); ok {
+			return g
+		}
 		return s
 	}
 	n := inv.ByName(target)
 	if n == nil {
 		t.Fatalf("no %s on this machine", target)
 	}
-	s.info = blk.Info{Mode: fs.ModeDevice, Rdev: n.DevT}
+	s.info, s.blockDevT = blk.Info{Mode: fs.ModeDevice, Rdev: n.DevT}, n.DevT
 	return s
 }

@@ -75,13 +75,17 @@ func loopStatus(path string) (blk.LoopStatus, error) {
 
 // lookAt reads what a subject holds.
 func lookAt(s subject) string {
-	file, err := blk.Open(s.resolved, blk.Flags{})
+	path := s.resolved
+	if s.kind == Generic {
+		path = s.blockPath
+	}
+	file, err := blk.Open(path, blk.Flags{})
 	if err != nil {
 		return fmt.Sprintf("what it holds could not be read (%v)", err)
 	}
 	defer file.Close()
 	size := s.info.SizeBytes
-	if s.kind == Block {
+	if s.kind != File {
 		if size, err = blk.SizeBytes(int(file.Fd())); err != nil {
 			return fmt.Sprintf("its size could not be read (%v)", err)
 		}

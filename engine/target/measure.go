@@ -2,6 +2,7 @@ package target
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -14,15 +15,22 @@ func describe(s subject, spec Spec, h *handle, inv *device.Inventory) Target {
 		path: s.path, resolved: s.resolved, kind: s.kind, direct: spec.Direct,
 		writable: spec.Access == ReadWrite, handle: h,
 	}
-	if s.kind == Block {
-		t.devT = s.info.Rdev
+	switch s.kind {
+	case Block:
+		t.devT = s.blockDevT
 		t.stack = inv.Stack(inv.ByDevT(t.devT))
-	} else {
+	case Generic:
+		t.devT, t.direct = s.blockDevT, true
+		t.stack = append([]string{s.base()}, inv.Stack(inv.ByDevT(t.devT))...)
+	default:
 		t.fs = inv.FileSystemOf(s.resolved, s.info.ID.Dev)
 		t.devT = t.fs.DevT
 		t.stack = append(fileStack(s, t.fs), inv.Stack(inv.ByDevT(t.devT))...)
 	}
 	t.facts = h.opener.factsOf(t.devT, s.kind)
+	if s.kind == Generic {
+		t.facts.Notes = append(slices.Clone(t.facts.Notes), "NVMe commands go past the scheduler, merging, and the kernel's counters of I/O")
+	}
 	return t
 }
 
@@ -36,9 +44,12 @@ func fileStack(s subject, fs device.FileSystem) []string {
 // measure reads size and alignment from the open descriptor.
 func (t *Target) measure() error {
 	var err error
-	if t.kind == Block {
+	switch t.kind {
+	case Block:
 		err = t.measureDevice()
-	} else {
+	case Generic:
+		err = t.measureGeneric()
+	default:
 		err = t.measureFile()
 	}
 	if err != nil {
@@ -69,9 +80,16 @@ func (t *Target) measureFile() error {
 // minLogicalBytes is the smallest logical block that the kernel knows.
 const minLogicalBytes = 512
 
+// nvmeMemoryAlign is what addresses in NVMe commands must be multiples of: a dword.
+const nvmeMemoryAlign = 4
+
 // measureAlign finds what direct I/O demands: as the kernel says, or where it does not (before Linux 6.1,
 // or a file system that keeps silent) the logical block, which always satisfies a device.
 func (t *Target) measureAlign() error {
+	if t.kind == Generic {
+		t.align = blk.DirectAlign{Memory: nvmeMemoryAlign, Offset: t.logical}
+		return nil
+	}
 	if !t.direct {
 		t.align = blk.DirectAlign{Memory: 1, Offset: 1}
 		return nil

@@ -31,16 +31,17 @@ const (
 
 // Spec says what to open and what will be done to it.
 type Spec struct {
-	Path      string
-	Access    Access
-	Direct    bool // O_DIRECT
-	Sync      Sync
-	Destroy   []string // names that the user gave up: each the last element of a resolved path
-	Create    bool     // make a regular file of SizeBytes if there is nothing at Path
-	SizeBytes int64
-	Later     bool // a file that is to be made is made when it is first opened: it is Planned until then
-	Sparse    bool // a file that is made gets its size, and its blocks only when they are written
-	Overwrite bool // an existing regular file may be written to, within its size unless it is to Grow, without being named (fio's way)
+	Path        string
+	Access      Access
+	Direct      bool // O_DIRECT
+	Sync        Sync
+	Destroy     []string // names that the user gave up: each the last element of a resolved path
+	Create      bool     // make a regular file of SizeBytes if there is nothing at Path
+	SizeBytes   int64
+	Later       bool // a file that is to be made is made when it is first opened: it is Planned until then
+	Sparse      bool // a file that is made gets its size, and its blocks only when they are written
+	Passthrough bool // NVMe commands will be sent: Path must be a namespace's character device (/dev/ngXnY), and becomes a Generic
+	Overwrite   bool // an existing regular file may be written to, within its size unless it is to Grow, without being named (fio's way)
 }
 
 // Opener opens the targets of one run. Targets that are the same device or file, opened the same way,
@@ -60,11 +61,12 @@ func Open(spec Spec) (*Target, error) { return new(Opener).Open(spec) }
 
 // key tells descriptors apart that cannot be shared.
 type key struct {
-	id     blk.FileID // of the file; zero for a device
-	rdev   blk.DevT   // of the device; zero for a file
-	access Access
-	direct bool
-	sync   Sync
+	id       blk.FileID // of the file, or of the node of a character device; zero for a block device
+	rdev     blk.DevT   // of the block device; zero for others
+	access   Access
+	direct   bool
+	sync     Sync
+	commands bool // Passthrough
 }
 
 // handle is an open descriptor shared by targets.
@@ -102,24 +104,15 @@ func (o *Opener) Open(spec Spec) (*Target, error) {
 	case err != nil:
 		return nil, missing(spec.Path, err, inv)
 	case s.kind == character:
-		return nil, o.character(s, spec, inv)
+		return o.character(s, spec, inv)
+	case spec.Passthrough:
+		return nil, o.notGeneric(s, inv)
 	}
 	return o.existing(s, spec, inv)
 }
 
 // isMade says whether this run made the subject.
 func (o *Opener) isMade(s subject) bool { return s.kind == File && o.made[s.info.ID] == s.resolved }
-
-// character refuses a character device: because of what it would destroy if it was to be written, else
-// because no engine does I/O on one.
-func (o *Opener) character(s subject, spec Spec, inv *device.Inventory) error {
-	if spec.Access == ReadWrite {
-		if err := (guard{inv: inv}).refuseInUse(s); err != nil {
-			return err
-		}
-	}
-	return characterDevice(s)
-}
 
 // guard returns the guard over a snapshot.
 func (o *Opener) guard(inv *device.Inventory) guard { return guard{inv: inv, look: lookAt} }
@@ -165,7 +158,7 @@ func (h *handle) target(s subject, made bool) *Target {
 }
 
 func keyOf(s subject, spec Spec) key {
-	k := key{access: spec.Access, direct: spec.Direct, sync: spec.Sync}
+	k := key{access: spec.Access, direct: spec.Direct && !spec.Passthrough, sync: spec.Sync, commands: spec.Passthrough}
 	if s.kind == Block {
 		k.rdev = s.info.Rdev
 	} else {
@@ -177,7 +170,7 @@ func keyOf(s subject, spec Spec) key {
 // open opens the descriptor that I/O goes to, and checks that it is still what was asked about.
 func (o *Opener) open(s subject, spec Spec) (*handle, error) {
 	h := &handle{opener: o, key: keyOf(s, spec)}
-	if s.kind == Block && spec.Access == ReadWrite {
+	if s.kind != File && spec.Access == ReadWrite {
 		var err error
 		if h.claim, err = o.claimDevice(s, spec); err != nil {
 			return nil, err

@@ -126,7 +126,7 @@ func (t *Target) Fill(ctx context.Context, offset, length int64, progress func(d
 	if err := t.Lay(ctx, offset, length, progress); err != nil {
 		return err
 	}
-	return t.handle.file.Sync()
+	return t.Sync()
 }
 
 // Lay is Fill without making what was written stable.
@@ -134,6 +134,11 @@ func (t *Target) Lay(ctx context.Context, offset, length int64, progress func(do
 	if !t.writable {
 		return fmt.Errorf("fill %s: it is open for reading only", t.path)
 	}
+	file, release, err := t.openStorage()
+	if err != nil {
+		return err
+	}
+	defer release()
 	var seed [32]byte
 	rand.Read(seed[:])
 	random := mrand.NewChaCha8(seed)
@@ -144,7 +149,7 @@ func (t *Target) Lay(ctx context.Context, offset, length int64, progress func(do
 		}
 		part := block[:min(length-done, int64(len(block)))]
 		random.Read(part)
-		n, err := t.handle.file.WriteAt(part, offset+done)
+		n, err := file.WriteAt(part, offset+done)
 		if err != nil {
 			return fillFault(err, t.path, offset+done+int64(n), length)
 		}

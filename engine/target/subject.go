@@ -20,6 +20,10 @@ type subject struct {
 	resolved string // links resolved, absolute
 	kind     Kind
 	info     blk.Info
+
+	// Of a block device itself, and of a Generic the one of the same namespace.
+	blockPath string
+	blockDevT blk.DevT
 }
 
 // base is the name that the user must give to have the subject destroyed.
@@ -45,7 +49,7 @@ func identify(path string) (subject, error) {
 	case mode&fs.ModeCharDevice != 0:
 		s.kind = character
 	case mode&fs.ModeDevice != 0:
-		s.kind = Block
+		s.kind, s.blockPath, s.blockDevT = Block, resolved, info.Rdev
 	default:
 		return s, fault.Usage("TARGET_KIND", "name a block device or a regular file", "%s is %s", path, modeWord(mode))
 	}
@@ -95,7 +99,7 @@ func characterDevice(s subject) error {
 	case name == "null" || name == "zero":
 		hint = "--ioengine=null measures blkmeter without any device"
 	case strings.HasPrefix(name, "ng"):
-		hint = "take the block device of the same namespace: /dev/nvme" + strings.TrimPrefix(name, "ng")
+		hint = "--ioengine=io_uring_cmd sends NVMe commands to it; other engines take the block device of the same namespace: /dev/nvme" + strings.TrimPrefix(name, "ng")
 	case strings.HasPrefix(name, "nvme"):
 		hint = "this is a controller; take one of its namespaces: /dev/" + name + "n1"
 	case strings.HasPrefix(name, "raw"):

@@ -14,6 +14,7 @@ package target
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"os"
 
@@ -28,9 +29,10 @@ type Kind string
 
 // The kinds of targets.
 const (
-	Block Kind = "block" // a block device
-	File  Kind = "file"  // a regular file
-	NoIO  Kind = "null"  // nothing: the null engine's
+	Block   Kind = "block"        // a block device
+	File    Kind = "file"         // a regular file
+	Generic Kind = "nvme-generic" // the character device of an NVMe namespace, which takes commands and no read(2)
+	NoIO    Kind = "null"         // nothing: the null engine's
 
 	character Kind = "character" // never becomes a Target
 )
@@ -48,6 +50,7 @@ type Target struct {
 	direct   bool
 	align    blk.DirectAlign
 	logical  int
+	nsid     uint32 // of a Generic
 	devT     blk.DevT
 	facts    device.Facts
 	fs       device.FileSystem
@@ -122,8 +125,8 @@ func (t *Target) Parked() bool { return t.parked != nil }
 // Exclusive says whether the kernel keeps others from mounting or holding the device meanwhile.
 func (t *Target) Exclusive() bool { return t.handle != nil && t.handle.claim != nil }
 
-// DevT returns the number of the block device that gets the I/O: the target, or the device under its file
-// system. Zero when there is none that can be told (tmpfs, NFS, overlay, null).
+// DevT returns the number of the block device that gets the I/O: the target, the one of the same namespace, or
+// the device under its file system. Zero when there is none that can be told (tmpfs, NFS, overlay, null).
 func (t *Target) DevT() blk.DevT { return t.devT }
 
 // Facts returns what is known about the block device that gets the I/O; of a target without one only
@@ -190,7 +193,15 @@ func (t *Target) Advise(a fileio.Advice) error {
 }
 
 // Sync makes stable what was written to the target.
-func (t *Target) Sync() error { return t.opened(func() error { return t.handle.file.Sync() }) }
+func (t *Target) Sync() error {
+	return t.opened(func() error {
+		file, release, err := t.openStorage()
+		if err != nil {
+			return err
+		}
+		return errors.Join(file.Sync(), release())
+	})
+}
 
 // SyncFS makes everything stable that was written to the file system that holds the target.
 func (t *Target) SyncFS() error {

@@ -99,7 +99,7 @@ func writtenExtents(fd int, offset, length int64, how string) (Written, error) {
 
 // writtenOnNVMe asks the controller. It counts for the namespace only, so a small region is sampled.
 func (t *Target) writtenOnNVMe(offset, length int64) (Written, error) {
-	if t.kind != Block || t.facts.Kind != device.KindNVMe || length < t.size/10*9 || t.facts.Name != t.facts.Disk {
+	if t.kind == File || t.facts.Kind != device.KindNVMe || length < t.size/10*9 || t.facts.Name != t.facts.Disk {
 		return Written{}, errNotThatKind
 	}
 	u, err := device.ReadUtilisation(t.FD(), uint32(t.facts.NVMeNamespace))
@@ -126,6 +126,11 @@ const (
 func (t *Target) writtenSample(offset, length int64) Written {
 	blockBytes := int64(max(t.align.Offset, directio.BlockSize))
 	buf := directio.AlignedBlock(int(blockBytes))
+	file, release, err := t.openStorage()
+	if err != nil {
+		return Written{}
+	}
+	defer release()
 	blocks := length / blockBytes
 	count := min(blocks, sampleBlocks)
 	if t.facts.Rotational {
@@ -136,7 +141,7 @@ func (t *Target) writtenSample(offset, length int64) Written {
 		// One block at random from each of count equal parts, so that no period of the data can hide.
 		low, high := blocks*i/count, blocks*(i+1)/count
 		at := offset + (low+rand.Int64N(high-low))*blockBytes
-		n, err := t.handle.file.ReadAt(buf, at)
+		n, err := file.ReadAt(buf, at)
 		if err != nil && !errors.Is(err, io.EOF) {
 			continue
 		}

@@ -32,7 +32,8 @@ type Queue struct {
 	targets   []*target.Target
 	early     engine.Early // finished inside Submit: what the ring cannot do
 	shared    bool
-	nop       bool // every request is an IORING_OP_NOP and completes in full
+	nop       bool      // every request is an IORING_OP_NOP and completes in full
+	commands  *commands // every request is an NVMe command; nil on other queues
 
 	forceAsync, sinceAsync int
 	submitted, reaped      uint64        // entries; apart because two threads count on a shared ring
@@ -67,8 +68,12 @@ var sharedShapes = []struct {
 // New sets up a ring for the targets on the calling thread, which must then be the only one to use it.
 // Errors of class engine.ErrUnsupported say what this system lacks and the remedy.
 func New(c engine.Config, targets []*target.Target) (*Queue, error) {
+	return build(c, targets, nil)
+}
+
+func build(c engine.Config, targets []*target.Target, commands *commands) (*Queue, error) {
 	q := &Queue{
-		targets: targets, buffers: mem.Address(c.Buffers), stride: uint64(c.BlockBytes),
+		commands: commands, targets: targets, buffers: mem.Address(c.Buffers), stride: uint64(c.BlockBytes),
 		opcodes: [2]uring.Opcode{uring.OpRead, uring.OpWrite}, perBuf: math.MaxUint32,
 		early: engine.NewEarly(&c), shared: c.Shared, forceAsync: c.ForceAsync, rwFlags: c.RWFlags(), syncRange: c.SyncRange,
 	}
@@ -104,6 +109,10 @@ func (q *Queue) setup(c *engine.Config) error {
 	}
 	var extra uring.SetupFlags
 	var names []string
+	if q.commands != nil {
+		extra |= uring.CommandFlags
+		names = append(names, "SQE128, CQE32")
+	}
 	if c.HiPri {
 		extra |= uring.SetupIOPoll
 		names = append(names, "IOPOLL")
@@ -252,6 +261,11 @@ func (q *Queue) Enter(n int) error {
 // them are for the kernel to do.
 func (q *Queue) fill(reqs []engine.Request) (taken int, queued uint32) {
 	n := uint32(min(len(reqs), int(q.ring.Room())))
+	if q.commands != nil {
+		queued = q.commands.fill(q, reqs[:n])
+		q.submitted += uint64(queued)
+		return int(n), queued
+	}
 	for i := range reqs[:n] {
 		r := &reqs[i]
 		e := q.ring.Next(queued)
@@ -326,13 +340,18 @@ func (q *Queue) Reap(done []engine.Completion, min int, timeout time.Duration) (
 	if ready < k {
 		k = ready
 	}
-	for i := range k {
-		c := q.ring.Completion(i)
-		done[n+int(i)] = engine.Completion{Slot: uint32(c.UserData), Result: c.Res}
+	found := done[n : n+int(k)]
+	if q.commands != nil {
+		q.commands.results(q.ring, found)
+	} else {
+		for i := range found {
+			c := q.ring.Completion(uint32(i))
+			found[i] = engine.Completion{Slot: uint32(c.UserData), Result: c.Res}
+		}
 	}
 	if q.nop {
-		for i := range done[n : n+int(k)] {
-			done[n+i].Result = int32(q.stride) // the kernel says 0
+		for i := range found {
+			found[i].Result = int32(q.stride) // the kernel says 0
 		}
 	}
 	q.ring.Consume(k)
@@ -360,5 +379,9 @@ func (q *Queue) Close() error {
 			break
 		}
 	}
-	return q.ring.Close()
+	err := q.ring.Close()
+	if q.commands != nil {
+		err = errors.Join(err, q.commands.close())
+	}
+	return err
 }

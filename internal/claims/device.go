@@ -139,6 +139,13 @@ func (r *DeviceRunner) aim(j *workloads.Job) error {
 		return nil
 	}
 	j.Filenames = []string{r.Subject.Path}
+	if j.Engine == catalog.UringCmd {
+		generic := device.GenericOf("", r.Subject.Facts.Name)
+		if generic == "" {
+			return &lackError{need: Need{Code: Unsupported}, err: fmt.Errorf("%s has no character device that takes NVMe commands (/dev/ngXnY)", r.Subject.Name())}
+		}
+		j.Filenames = []string{"/dev/" + generic}
+	}
 	if j.RW.Destructive() {
 		if !r.Subject.Own && !r.MayDestroy {
 			return &lackError{need: Need{Code: NeedDestroy}, err: fmt.Errorf("this arm writes to %s", r.Subject.Path)}

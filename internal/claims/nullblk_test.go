@@ -92,6 +92,26 @@ func TestClaimsOnNullBlk(t *testing.T) {
 	}
 }
 
+// TestPassthroughOnNVMe runs the claim about NVMe commands, whose arm reads through the character device of the
+// namespace that was named.
+func TestPassthroughOnNVMe(t *testing.T) {
+	testlab.Require(t, "root", "nvme")
+	for _, path := range []string{"/dev/nvme0n1", "/dev/nvme0n2"} {
+		s, err := Named(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Facts.LogicalBytes != 512 {
+			continue // the claim is about blocks of that size
+		}
+		env := environment(t, s)
+		r := &DeviceRunner{Subject: s, CPUs: env.CPUs, Env: os.Getenv, StateDir: t.TempDir()}
+		testClaims(t, r, env, "15")
+		return
+	}
+	t.Error("no namespace has blocks of 512 bytes")
+}
+
 // TestClaimsOnNVMe runs the claims that a drive with several queues and poll queues can decide, and leaves its
 // settings as they were; what only null_blk can decide says so.
 func TestClaimsOnNVMe(t *testing.T) {

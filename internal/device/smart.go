@@ -204,6 +204,32 @@ func ReadUtilisation(fd int, nsid uint32) (Utilisation, error) {
 	return Utilisation{Capacity: binary.LittleEndian.Uint64(id[8:]), Used: binary.LittleEndian.Uint64(id[16:])}, nil
 }
 
+// NamespaceFormat is how an NVMe namespace is formatted.
+type NamespaceFormat struct {
+	Blocks        uint64 // that can be addressed
+	BlockBytes    int64  // data of a logical block
+	MetadataBytes int    // beside it, or in it
+}
+
+// ReadNamespaceFormat asks the namespace behind an open NVMe node (NVM Express NVM command set specification,
+// "Identify Namespace").
+func ReadNamespaceFormat(fd int, nsid uint32) (NamespaceFormat, error) {
+	id, err := blk.NVMeIdentifyNamespace(fd, nsid)
+	if err != nil {
+		return NamespaceFormat{}, err
+	}
+	return parseNamespaceFormat(id), nil
+}
+
+func parseNamespaceFormat(id []byte) NamespaceFormat {
+	const flbas, formats, formatBytes = 26, 128, 4
+	index := int(id[flbas]&0xf | id[flbas]>>1&0x30) // bits 3:0, and 6:5 above them
+	format := id[formats+index*formatBytes:]
+	return NamespaceFormat{
+		Blocks: binary.LittleEndian.Uint64(id), MetadataBytes: int(le16(format)), BlockBytes: 1 << (format[2] & 63),
+	}
+}
+
 func padded(b []byte, n int) []byte {
 	if len(b) >= n {
 		return b

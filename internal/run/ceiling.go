@@ -83,7 +83,7 @@ const (
 // compareWithCeiling warns when a worker's rate is so near to what the loop can do on its queue without any
 // I/O that the figures are blkmeter's as well as the device's.
 func (c *conductor) compareWithCeiling(j *jobRun) {
-	on := map[string]string{catalog.Uring: catalog.Nop, catalog.Null: catalog.Null}[j.choice.Name]
+	on := map[string]string{catalog.Uring: catalog.Nop, catalog.UringCmd: catalog.Nop, catalog.Null: catalog.Null}[j.choice.Name]
 	if on == "" || j.paced || j.spec.Offload || len(j.totals) == 0 {
 		return
 	}

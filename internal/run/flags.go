@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/kernel/fileio"
 	"github.com/blkmeter/blkmeter/workloads"
@@ -17,10 +18,24 @@ func checkFlags(s *workloads.Job, t *target.Target, offset int64) error {
 			return err
 		}
 	}
+	if err := t.CheckCommand(s.BufferBytes()); err != nil {
+		return err
+	}
 	if s.Atomic && s.RW.Does(workloads.Write) {
 		return t.CheckAtomic(offset, sizesOf(s, workloads.Write))
 	}
 	return nil
+}
+
+// commandsOf says which NVMe commands a job's engine is to send, if it sends any.
+func commandsOf(s *workloads.Job) engine.NVMe {
+	n := engine.NVMe{FUA: s.NVMe.FUA, Deallocate: s.NVMe.Deallocate}
+	for _, w := range []engine.NVMeWrite{engine.NVMeZeroes, engine.NVMeUncorrectable, engine.NVMeVerify} {
+		if s.NVMe.Write == w.String() {
+			n.Write = w
+		}
+	}
+	return n
 }
 
 // setLifetimes tells the kernel how long the data will live that the jobs write (write_hint), and returns what

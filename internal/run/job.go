@@ -208,7 +208,7 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string, planne
 		planned = roomAround(path)
 	}
 	spec := target.Spec{
-		Path: path, Direct: s.Direct, Destroy: destroyNames(s.Destroy), Overwrite: c.o.Overwrite && s.Layout.OpenDir == "",
+		Path: path, Passthrough: s.Engine == catalog.UringCmd, Direct: s.Direct, Destroy: destroyNames(s.Destroy), Overwrite: c.o.Overwrite && s.Layout.OpenDir == "",
 		Sparse: s.Layout.Fallocate == "none" || s.Layout.Fallocate == "truncate",
 		Create: s.AllowFileCreate && !s.Verify.Only && planned > 0, SizeBytes: planned, Later: s.Layout.CreateOnOpen || fills,
 	}
@@ -441,7 +441,7 @@ func (c *conductor) equip(j *jobRun, w *worker, clone int) error {
 		Depth: j.depth, BlockBytes: int(s.BufferBytes()), HiPri: s.HiPri,
 		FixedBufs: want(s, "fixedbufs", s.FixedBufs), FixedFiles: want(s, "registerfiles", s.RegisterFiles),
 		SQPoll: s.SQThreadPoll, SQPollCPU: s.SQThreadPollCPU, ForceAsync: s.ForceAsync, NoWait: s.NoWait,
-		Uncached: s.Uncached, Atomic: s.Atomic, SyncRange: syncRangeFlags(s.SyncRange),
+		Uncached: s.Uncached, Atomic: s.Atomic, SyncRange: syncRangeFlags(s.SyncRange), NVMe: commandsOf(s),
 	}
 	j.prioritize(w)
 	if w.rotation != nil {
@@ -455,7 +455,7 @@ func (c *conductor) equip(j *jobRun, w *worker, clone int) error {
 // fill gives a worker that writes the maker of its data.
 func (c *conductor) fill(j *jobRun, w *worker) error {
 	s := j.spec
-	if !s.RW.Does(workloads.Write) || j.choice.Name == catalog.Null {
+	if !s.RW.Does(workloads.Write) || j.choice.Name == catalog.Null || commandsOf(s).Write != engine.NVMeData {
 		return nil
 	}
 	var p *content.Pattern

@@ -206,7 +206,7 @@ func (c *conductor) errorOf(j *jobRun, w *worker) (*report.Error, int) {
 	}
 	code, hint := explainErrno(f)
 	path := w.targets[f.file].Path()
-	what := f.errno.Error()
+	what := f.cause().Error()
 	if f.short {
 		what = "nothing was transferred, as if the target ended there"
 	}
@@ -357,10 +357,11 @@ func (c *conductor) mismatch(r *report.Target) {
 		return
 	}
 	devT := blk.DevT{Major: r.Major, Minor: r.Minor}
+	counted := func(t *target.Target) bool { return t.DevT() == devT && t.Kind() != target.Generic } // commands go past its counters
 	var ours [3]float64
 	for _, j := range c.jobs {
 		for i, w := range j.workers {
-			if i >= len(j.totals) || !slices.ContainsFunc(w.targets, func(t *target.Target) bool { return t.DevT() == devT }) {
+			if i >= len(j.totals) || !slices.ContainsFunc(w.targets, counted) {
 				continue
 			}
 			for dir := range ours {

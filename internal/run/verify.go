@@ -355,9 +355,10 @@ func (v *verifying) endsEarly(w *worker) bool {
 
 // readFailed tells that a block could not be read back.
 func (w *worker) readFailed(req *engine.Request, result int32) error {
-	f := &failure{errno: errnoOf(result), op: req.Op, offset: req.Offset, length: req.Length, file: req.File, short: result >= 0}
+	errno, status := errnoOf(result)
+	f := &failure{errno: errno, status: status, op: req.Op, offset: req.Offset, length: req.Length, file: req.File, short: result >= 0}
 	code, hint := explainErrno(f)
-	return fault.Wrap(f.errno, fault.ExitIO, code, hint, "job %s: reading back %d bytes at offset %d of %s failed", w.job.spec.Name, f.length, f.offset, w.targets[f.file].Path())
+	return fault.Wrap(f.cause(), fault.ExitIO, code, hint, "job %s: reading back %d bytes at offset %d of %s failed", w.job.spec.Name, f.length, f.offset, w.targets[f.file].Path())
 }
 
 // replay lets the ledger know what a run of the same job has written, without doing it.

@@ -14,6 +14,7 @@ import (
 	"github.com/blkmeter/blkmeter/engine/offload"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/kernel/mem"
@@ -108,6 +109,7 @@ type timing struct {
 // failure is the first error that a worker met.
 type failure struct {
 	errno  syscall.Errno
+	status uint16 // the NVMe status behind it; 0 when none is
 	op     engine.Op
 	offset int64
 	length uint32
@@ -141,7 +143,7 @@ func (w *worker) irregular(s *slot, result int32) {
 		w.held++
 		return
 	}
-	errno := errnoOf(result)
+	errno, status := errnoOf(result)
 	w.give(s.req.Slot)
 	if w.job.ends(errno) {
 		w.spent = true
@@ -150,7 +152,7 @@ func (w *worker) irregular(s *slot, result int32) {
 	o.errors++
 	if w.failure.errno == 0 && w.failure.err == nil {
 		w.failure = failure{
-			errno: errno, op: s.req.Op, offset: s.req.Offset, length: s.req.Length, file: s.req.File, short: result >= 0,
+			errno: errno, status: status, op: s.req.Op, offset: s.req.Offset, length: s.req.Length, file: s.req.File, short: result >= 0,
 		}
 	}
 	if !w.job.toleratesError(s.req.Op, errno) {
@@ -158,12 +160,21 @@ func (w *worker) irregular(s *slot, result int32) {
 	}
 }
 
-// errnoOf returns the error that a completion's result stands for: nothing transferred at all is one, too.
-func errnoOf(result int32) syscall.Errno {
+// errnoOf returns the error that a completion's result stands for, and the NVMe status behind it if there is one.
+// Nothing transferred at all is an error, too.
+func errnoOf(result int32) (errno syscall.Errno, status uint16) {
 	if result >= 0 {
-		return syscall.EIO
+		return syscall.EIO, 0
 	}
-	return syscall.Errno(-result)
+	return engine.FailureOf(result)
+}
+
+// cause is the failed I/O's error in the words of whoever knows most: the device, else the kernel.
+func (f *failure) cause() error {
+	if f.status != 0 {
+		return blk.NVMeStatusError(f.status)
+	}
+	return f.errno
 }
 
 // fail ends the worker's part of the job because of something that is not an I/O's error.

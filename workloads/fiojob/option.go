@@ -75,7 +75,7 @@ type index struct {
 var table = sync.OnceValue(func() *index {
 	x := &index{byName: make(map[string]int)}
 	for _, rows := range [][]Option{
-		jobOptions(), targetOptions(), safetyOptions(), ioOptions(), blockOptions(), engineOptions(), timeOptions(),
+		jobOptions(), targetOptions(), safetyOptions(), ioOptions(), blockOptions(), engineOptions(), commandOptions(), timeOptions(),
 		rateOptions(), cpuOptions(), bufferOptions(), fileOptions(), verifyOptions(), statsOptions(), zoneOptions(),
 		replayOptions(), foreignOptions(), switches(),
 	} {

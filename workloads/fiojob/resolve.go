@@ -49,6 +49,7 @@ func (p *parser) finish(d *draft, at place) {
 		bad("BAD_JOB", "add dedupe_mode=working_set", "dedupe_global is about the set of dedupe_mode=working_set")
 	}
 	d.settlePriorities(e, bad)
+	d.settleCommands(bad)
 	d.settleFiles()
 	d.settleTime(bad)
 	d.settleRates(bad)

@@ -11,7 +11,10 @@ import (
 )
 
 func engineOptions() []Option {
-	const aio = "libaio, io_uring"
+	const (
+		aio  = "libaio, io_uring"
+		ring = "io_uring, io_uring_cmd"
+	)
 	return []Option{
 		{
 			Name: "ioengine", Kind: engineKind{}, Group: GroupEngine, Default: "psync",
@@ -51,7 +54,7 @@ func engineOptions() []Option {
 			Differs: "jobs with verify always keep theirs apart",
 		},
 		{
-			Name: "hipri", Kind: flag{set: func(d *draft, v bool) { d.HiPri = v }}, Group: GroupEngine, Engine: "io_uring, pvsync2",
+			Name: "hipri", Kind: flag{set: func(d *draft, v bool) { d.HiPri = v }}, Group: GroupEngine, Engine: ring + ", pvsync2",
 			Help: "poll for completions instead of waiting for interrupts",
 		},
 		{
@@ -59,27 +62,27 @@ func engineOptions() []Option {
 			Help: "share of I/Os that hipri applies to", Effect: Ignored, Why: "Linux ignores RWF_HIPRI of preadv2 and pwritev2, so none of them is polled for",
 		},
 		{
-			Name: "fixedbufs", Kind: flag{set: func(d *draft, v bool) { d.FixedBufs = v }}, Group: GroupEngine, Engine: "io_uring",
+			Name: "fixedbufs", Kind: flag{set: func(d *draft, v bool) { d.FixedBufs = v }}, Group: GroupEngine, Engine: ring,
 			Help: "register the I/O buffers with the kernel",
 		},
 		{
-			Name: "registerfiles", Kind: flag{set: func(d *draft, v bool) { d.RegisterFiles = v }}, Group: GroupEngine, Engine: "io_uring",
+			Name: "registerfiles", Kind: flag{set: func(d *draft, v bool) { d.RegisterFiles = v }}, Group: GroupEngine, Engine: ring,
 			Help: "register the targets' descriptors with the kernel",
 		},
 		{
-			Name: "sqthread_poll", Kind: flag{set: func(d *draft, v bool) { d.SQThreadPoll = v }}, Group: GroupEngine, Engine: "io_uring",
+			Name: "sqthread_poll", Kind: flag{set: func(d *draft, v bool) { d.SQThreadPoll = v }}, Group: GroupEngine, Engine: ring,
 			Help: "let a kernel thread submit; implies registerfiles",
 		},
 		{
-			Name: "sqthread_poll_cpu", Kind: integer{max: 8191, set: func(d *draft, v int64) { d.SQThreadPollCPU = int(v) }}, Group: GroupEngine, Engine: "io_uring",
+			Name: "sqthread_poll_cpu", Kind: integer{max: 8191, set: func(d *draft, v int64) { d.SQThreadPollCPU = int(v) }}, Group: GroupEngine, Engine: ring,
 			Help: "the CPU of that kernel thread",
 		},
 		{
-			Name: "nonvectored", Kind: integer{min: -1, max: 1}, Group: GroupEngine, Engine: "io_uring", Default: "-1",
+			Name: "nonvectored", Kind: integer{min: -1, max: 1}, Group: GroupEngine, Engine: ring, Default: "-1",
 			Help: "use requests without a vector", Effect: Ignored, Why: "blkmeter's requests never have a vector",
 		},
 		{
-			Name: "force_async", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.ForceAsync = int(v) }}, Group: GroupEngine, Engine: "io_uring", Default: "0",
+			Name: "force_async", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.ForceAsync = int(v) }}, Group: GroupEngine, Engine: ring, Default: "0",
 			Help: "hand every Nth request to a kernel worker thread",
 		},
 		{
@@ -192,6 +195,7 @@ type Engine struct {
 var engines = [...]Engine{
 	{Name: "auto", Runs: "auto", Note: "the best that the kernel and the target allow"},
 	{Name: "io_uring", Runs: "io_uring"},
+	{Name: "io_uring_cmd", Runs: "io_uring_cmd"},
 	{Name: "libaio", Runs: "libaio"},
 	{Name: "psync", Runs: "psync", Sync: true},
 	{Name: "sync", Runs: "psync", Sync: true},
@@ -220,7 +224,6 @@ var engines = [...]Engine{
 	{Name: "gfapi"},
 	{Name: "gfapi_async"},
 	{Name: "mtd"},
-	{Name: "io_uring_cmd"},
 	{Name: "nbd"},
 	{Name: "rdma"},
 	{Name: "rados"},

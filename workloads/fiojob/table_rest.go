@@ -220,8 +220,6 @@ func replayOptions() []Option {
 // such an engine is told that the engine is missing, and not that it has a typo.
 func foreignOptions() []Option {
 	table := []struct{ engine, options string }{
-		{"io_uring_cmd", "cmd_type write_mode verify_mode readfua/f writefua/f dataplacement/data_placement fdp plids/fdp_pli " +
-			"plid_select/fdp_pli_select dp_scheme num_range md_per_io_size pi_act pi_chk apptag apptag_mask deac"},
 		{"cpuio", "cpuload cpuchunks cpumode exit_on_io_done"},
 		{"net, rdma", "hostname port protocol/proto nodelay listen/f pingpong/f interface ttl window_size mss bindname verb"},
 		{"rbd, rados", "clustername rbdname pool clientname busy_poll touch_objects conf"},

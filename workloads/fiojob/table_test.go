@@ -184,7 +184,7 @@ func TestComplete(t *testing.T) {
 		{"--rwm", []string{"--rwmixread=", "--rwmixwrite="}},
 		{"--time_b", []string{"--time_based"}},
 		{"--rw=randr", []string{"--rw=randread", "--rw=randrw"}},
-		{"--ioengine=io", []string{"--ioengine=io_uring"}},
+		{"--ioengine=io", []string{"--ioengine=io_uring", "--ioengine=io_uring_cmd"}},
 		{"--bs=", nil},
 		{"--nosuch=", nil},
 		{"--cgroup", nil},

@@ -1,7 +1,6 @@
 package blk
 
 import (
-	"fmt"
 	"runtime"
 	"structs"
 	"unsafe"
@@ -29,7 +28,10 @@ type nvmeCommand struct {
 	result      uint32
 }
 
-const nvmeIoctlAdmin = 0xC0484E41 // _IOWR('N', 0x41, struct nvme_passthru_cmd)
+const (
+	nvmeIoctlID    = 0x4E40     // _IO('N', 0x40)
+	nvmeIoctlAdmin = 0xC0484E41 // _IOWR('N', 0x41, struct nvme_passthru_cmd)
+)
 
 // The admin commands that only read, from the NVM Express base specification. No other is ever sent.
 const (
@@ -75,10 +77,12 @@ func NVMeFeature(fd int, feature uint8, n int) (value uint32, data []byte, err e
 	return value, data, err
 }
 
-// NVMeStatusError is an NVMe status code: the device understood the command and refused it.
-type NVMeStatusError int
-
-func (e NVMeStatusError) Error() string { return fmt.Sprintf("NVMe status %#x", int(e)) }
+// NVMeNamespaceID returns the number of the namespace behind an open block device or character device
+// (NVME_IOCTL_ID).
+func NVMeNamespaceID(fd int) (uint32, error) {
+	nsid, err := ioctlValue("NVME_IOCTL_ID", fd, nvmeIoctlID, 0, nil)
+	return uint32(nsid), err
+}
 
 // nvmeAdmin sends a command that reads into data and returns the command's result.
 func nvmeAdmin(name string, fd int, command nvmeCommand, data []byte) (uint32, error) {

@@ -21,6 +21,8 @@ const (
 	SetupCQSize       SetupFlags = 1 << 3  // the completion ring's size is given
 	SetupSubmitAll    SetupFlags = 1 << 7  // go on after a request that fails to submit (5.18)
 	SetupCoopTaskrun  SetupFlags = 1 << 8  // no interrupt to run completion work (5.19)
+	SetupSQE128       SetupFlags = 1 << 10 // submission entries of 128 bytes (5.19)
+	SetupCQE32        SetupFlags = 1 << 11 // completions of 32 bytes (5.19)
 	SetupSingleIssuer SetupFlags = 1 << 12 // one task submits (6.0)
 	SetupDeferTaskrun SetupFlags = 1 << 13 // completion work runs only when the task asks for completions (6.1)
 	SetupNoSQArray    SetupFlags = 1 << 16 // entries are taken in ring order, without the index array (6.6)

@@ -50,6 +50,8 @@ type Ring struct {
 	cqOverflow  *atomic.Uint32
 	sqes        []SQE
 	cqes        []CQE
+	commands    []CommandSQE // instead of sqes, on a ring made with CommandFlags
+	results     []CommandCQE // instead of cqes
 
 	unsubmitted uint32 // published entries that the kernel has not taken yet
 
@@ -126,7 +128,11 @@ func (r *Ring) mapRings(p *params) error {
 	if r.flags&SetupNoSQArray != 0 {
 		sqSize = uintptr(p.cq.cqes) // no array behind the entries; the CQ's part follows in the same mapping
 	}
-	cqSize := uintptr(p.cq.cqes) + uintptr(p.cqEntries)*unsafe.Sizeof(CQE{})
+	sqeSize, cqeSize := unsafe.Sizeof(SQE{}), unsafe.Sizeof(CQE{})
+	if r.flags&CommandFlags == CommandFlags {
+		sqeSize, cqeSize = unsafe.Sizeof(CommandSQE{}), unsafe.Sizeof(CommandCQE{})
+	}
+	cqSize := uintptr(p.cq.cqes) + uintptr(p.cqEntries)*cqeSize
 	if p.features&featSingleMmap != 0 {
 		sqSize = max(sqSize, cqSize)
 	}
@@ -140,7 +146,7 @@ func (r *Ring) mapRings(p *params) error {
 			return fmt.Errorf("mapping the completion ring: %w", err)
 		}
 	}
-	entries, err := r.mmap(uintptr(p.sqEntries)*unsafe.Sizeof(SQE{}), offSQEs)
+	entries, err := r.mmap(uintptr(p.sqEntries)*sqeSize, offSQEs)
 	if err != nil {
 		return fmt.Errorf("mapping the submission entries: %w", err)
 	}
@@ -149,8 +155,12 @@ func (r *Ring) mapRings(p *params) error {
 	r.cqHead, r.cqTail, r.cqOverflow = at(cq, p.cq.head), at(cq, p.cq.tail), at(cq, p.cq.overflow)
 	r.sqMask, r.sqEntries = at(sq, p.sq.ringMask).Load(), p.sqEntries
 	r.cqMask = at(cq, p.cq.ringMask).Load()
-	r.sqes = unsafe.Slice((*SQE)(unsafe.Pointer(&entries[0])), p.sqEntries)
-	r.cqes = unsafe.Slice((*CQE)(unsafe.Pointer(&cq[p.cq.cqes])), p.cqEntries)
+	if r.flags&CommandFlags == CommandFlags {
+		r.mapCommands(unsafe.Pointer(&entries[0]), unsafe.Pointer(&cq[p.cq.cqes]), p)
+	} else {
+		r.sqes = unsafe.Slice((*SQE)(unsafe.Pointer(&entries[0])), p.sqEntries)
+		r.cqes = unsafe.Slice((*CQE)(unsafe.Pointer(&cq[p.cq.cqes])), p.cqEntries)
+	}
 	r.sqTailLocal, r.cqHeadLocal = r.sqTail.Load(), r.cqHead.Load()
 	if r.flags&SetupNoSQArray == 0 {
 		// The index array maps places to entries one to one, once and for all.
