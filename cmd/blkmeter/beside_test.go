@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -229,8 +230,9 @@ func (f *besideFile) run(t *testing.T, asBlkmeter bool) besideRun {
 		program = exec.CommandContext(ctx, self)
 		program.Args = append([]string{"blkmeter", "fio"}, args...)
 	}
-	program.Cancel = func() error { return program.Process.Signal(os.Interrupt) }
-	program.WaitDelay = 5 * time.Second
+	// One that hangs goes with the processes that it has started.
+	program.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	program.Cancel = func() error { return syscall.Kill(-program.Process.Pid, syscall.SIGKILL) }
 	program.Env = os.Environ()
 	for _, name := range []string{"DEVICE", "SHORT_DEVICE", "BS", "SIZE", "NAME", "RW"} {
 		program.Env = append(program.Env, name+"="+besideEnv(device, short)(name))
