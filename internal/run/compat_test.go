@@ -48,6 +48,9 @@ func TestFioExamplesRunToTheEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			valid(t, r)
+			if r.Error != nil && r.Error.Code == "PRIORITY" {
+				testlab.Require(t, "root")
+			}
 			if r.ExitCode != 0 || len(r.Jobs) != len(plan.Jobs) {
 				t.Errorf("exit %d, %d of %d jobs, %+v", r.ExitCode, len(r.Jobs), len(plan.Jobs), r.Error)
 			}
