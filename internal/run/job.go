@@ -516,10 +516,14 @@ func want(s *workloads.Job, name string, on bool) engine.Want {
 // checkWritten finds out how much of a region that will be read was ever written, and says so or writes it:
 // reading what never was written is answered from a map in memory. A null_blk device is memory at best.
 func (c *conductor) checkWritten(ctx context.Context, j *jobRun, t *target.Target, low, high int64) error {
-	if j.choice.Name == catalog.Null || !j.spec.RW.Does(workloads.Read) || t.Facts().Kind == device.KindNull || t == c.scratch || t.Created() || c.asked[t] {
+	if j.choice.Name == catalog.Null || !j.spec.RW.Does(workloads.Read) || t.Facts().Kind == device.KindNull || t == c.scratch || t.Created() {
 		return nil
 	}
-	c.asked[t] = true
+	asked := askedRegion{t.Resolved(), low, high}
+	if c.asked[asked] {
+		return nil
+	}
+	c.asked[asked] = true
 	w := t.Written(low, high-low)
 	if w.Known && w.Percent < 99 && j.spec.Fill {
 		c.say("writing " + t.Path() + ", of which parts were never written")

@@ -77,10 +77,10 @@ type conductor struct {
 	topo      device.Topology
 	result    *report.Result
 	jobs      []*jobRun
-	targets   []*target.Target        // in the order in which they were opened
-	indices   map[targetKey]int       // into result.Targets
-	filled    map[string]bool         // files laid out by this run
-	asked     map[*target.Target]bool // whether they were ever written
+	targets   []*target.Target     // in the order in which they were opened
+	indices   map[targetKey]int    // into result.Targets
+	filled    map[string]bool      // files laid out by this run
+	asked     map[askedRegion]bool // whether they were ever written
 	scratch   *target.Target
 	locks     map[string]*sync.RWMutex // of lockfile, by resolved path
 	flows     map[int]*flow            // by flow_id
@@ -109,7 +109,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	}
 	c := &conductor{
 		o: o, clock: clock.New(o.Clock), opener: target.Opener{Root: o.Root},
-		topo: device.ReadTopology(o.Root, allowed), filled: map[string]bool{}, flows: map[int]*flow{}, asked: map[*target.Target]bool{},
+		topo: device.ReadTopology(o.Root, allowed), filled: map[string]bool{}, flows: map[int]*flow{}, asked: map[askedRegion]bool{},
 		result: newResult(o, plan),
 	}
 	defer c.closeTargets()
@@ -210,6 +210,12 @@ func (c *conductor) register(t *target.Target, scratch bool) {
 		sibling = &c.result.Targets[i]
 	}
 	c.result.Targets = append(c.result.Targets, describeTarget(c.o.Root, t, sibling, scratch))
+}
+
+// askedRegion is a part of a target of which is known whether it was ever written: clones share it, and so do jobs.
+type askedRegion struct {
+	resolved  string
+	low, high int64
 }
 
 // targetKey tells the Result's targets apart.
