@@ -129,21 +129,6 @@ func syncDirectory(dir string) {
 	}
 }
 
-// LoadFile reads the Result saved in the file at path; "-" is not special.
-func LoadFile(path string) (*Result, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fault.Wrap(err, fault.ExitUsage, "RESULT_UNREADABLE", "name a file written by blkmeter run --output", "cannot read the result")
-	}
-	defer f.Close()
-	r, err := Load(f)
-	if err != nil {
-		e := fault.Of(err)
-		return nil, fault.Wrap(e.Err, e.Exit, e.Code, e.Hint, "%s: %s", path, e.Sentence)
-	}
-	return r, nil
-}
-
 // Load reads one Result. What is not a Result, is one of another schema, is longer than [MaxBytes], or
 // contradicts itself is a *fault.Error. Memory stays in proportion to the input's length. Histograms are
 // decoded only when they are used.

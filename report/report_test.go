@@ -32,7 +32,12 @@ func TestSaveAndLoadKeepEverything(t *testing.T) {
 	if err := report.Save(path, want); err != nil {
 		t.Fatal(err)
 	}
-	got, err := report.LoadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got, err := report.Load(f)
 	if err != nil {
 		t.Fatal(err)
 	}

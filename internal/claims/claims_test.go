@@ -294,15 +294,19 @@ func TestWhatCannotBeTested(t *testing.T) {
 	}
 }
 
-// lasting is a runner whose arms take their time.
+// lasting is a runner whose arms take their time, which in a bubble passes at once.
 type lasting struct {
 	Runner
 	arm time.Duration
 }
 
 func (l lasting) RunArm(ctx context.Context, a Arm) (Sample, error) {
-	time.Sleep(l.arm) // of a bubble
-	return l.Runner.RunArm(ctx, a)
+	select {
+	case <-time.After(l.arm):
+		return l.Runner.RunArm(ctx, a)
+	case <-ctx.Done():
+		return Sample{}, ctx.Err()
+	}
 }
 
 // TestBudgetTakesTheMostTelling: the most telling claims are run first, one is begun only if its first look fits,

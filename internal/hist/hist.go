@@ -121,14 +121,6 @@ func (t *Totals) Merge(o *Totals) {
 	t.clamped += o.clamped
 }
 
-// Reset empties t.
-func (t *Totals) Reset() {
-	if t.n > 0 {
-		clear(t.counts[index(t.min) : index(t.max)+1])
-	}
-	t.n, t.sum, t.min, t.max, t.clamped = 0, 0, math.MaxUint64, 0, 0
-}
-
 // N is how many values there are.
 func (t *Totals) N() int64 { return t.n }
 

@@ -53,9 +53,6 @@ type Result struct {
 	CollectorRuns uint64
 }
 
-// WaitNS returns a percentile (0..100) of the sampled waits.
-func (r *Result) WaitNS(percentile float64) int64 { return r.Waits.ValueAtPercentile(percentile) }
-
 // Phases of an experiment, as the workers see them.
 const (
 	ramping uint32 = iota

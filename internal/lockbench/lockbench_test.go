@@ -50,8 +50,8 @@ func TestRunCountsWhatHappened(t *testing.T) {
 			if r.OpsPerS > 1e9/150 {
 				t.Errorf("%.0f passages/s of 200 ns each", r.OpsPerS)
 			}
-			if r.Waits.TotalCount() == 0 || r.WaitNS(50) > r.WaitNS(99.9) || r.LongestGapNS < r.WaitNS(50) {
-				t.Errorf("%d waits, p50 %d, p99.9 %d, longest gap %d", r.Waits.TotalCount(), r.WaitNS(50), r.WaitNS(99.9), r.LongestGapNS)
+			if r.Waits.TotalCount() == 0 || r.Waits.ValueAtPercentile(50) > r.Waits.ValueAtPercentile(99.9) || r.LongestGapNS < r.Waits.ValueAtPercentile(50) {
+				t.Errorf("%d waits, p50 %d, p99.9 %d, longest gap %d", r.Waits.TotalCount(), r.Waits.ValueAtPercentile(50), r.Waits.ValueAtPercentile(99.9), r.LongestGapNS)
 			}
 			if r.Jain < 0.5 || r.Jain > 1.0001 {
 				t.Errorf("Jain of two threads = %v", r.Jain)

@@ -19,11 +19,6 @@ type place struct {
 	node int   // NUMA node of cpu, -1 unknown
 }
 
-// Placements lists the words of --placement.
-func Placements() []string {
-	return []string{"queues", "compact", "spread", "local", "remote", "none"}
-}
-
 // places decides where a job's n workers run: on cpus_allowed if the user gave it, as fio does (shared: every
 // worker on the whole set; split: one CPU each), else one CPU each in the order that the placement word
 // means for the device.

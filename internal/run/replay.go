@@ -57,7 +57,7 @@ func (j *jobRun) reportReplay() *report.Replay {
 
 // replayed says whether one of the job's logs holds such an operation.
 func (j *jobRun) replayed(op engine.Op) bool {
-	return slices.ContainsFunc(j.replays, func(log *iolog.Log) bool { return int(op) < len(log.Ops) && log.Ops[op].IOs > 0 })
+	return slices.ContainsFunc(j.replays, func(log *iolog.Log) bool { return log.Has(iolog.Op(op)) })
 }
 
 // openReplayed opens the files of a clone's log: for writing only those that it writes. A file that does not

@@ -227,18 +227,6 @@ func (m *Mismatch) Error() string {
 	return s
 }
 
-// Check compares what was read from offset with what the ledger expects there, and returns the first block
-// that is wrong, nil when none is. Blocks of which nothing is known are not checked.
-func (v *Verifier) Check(buf []byte, offset int64, l *Ledger) *Mismatch {
-	for len(buf) >= v.interval {
-		if m := v.CheckBlock(buf[:v.interval], offset, l.Expect(offset)); m != nil {
-			return m
-		}
-		buf, offset = buf[v.interval:], offset+int64(v.interval)
-	}
-	return nil
-}
-
 // CheckBlock compares one block of verify_interval bytes with what it should hold. Where only its State is
 // known to be Written (Generation 0), it is checked against its own header: that is how what an earlier run
 // wrote is verified, and regions too large for a ledger of generations. It allocates only to report.

@@ -64,6 +64,9 @@ type Log struct {
 	n      int
 }
 
+// Has says whether any entry of the log is of the kind, which may be one that logs do not have.
+func (l *Log) Has(op Op) bool { return op < Ops && l.Ops[op].IOs > 0 }
+
 // File is one target of a log.
 type File struct {
 	Path string

@@ -55,9 +55,6 @@ func SizeBytes(fd int) (int64, error) {
 // LogicalBlockBytes returns a block device's logical block size: the unit of its addresses (BLKSSZGET).
 func LogicalBlockBytes(fd int) (int, error) { return ioctlInt("BLKSSZGET", fd, unix.BLKSSZGET) }
 
-// PhysicalBlockBytes returns the size that a block device writes without reading first (BLKPBSZGET).
-func PhysicalBlockBytes(fd int) (int, error) { return ioctlInt("BLKPBSZGET", fd, unix.BLKPBSZGET) }
-
 // ReadOnly says whether the kernel refuses writes to a block device (BLKROGET).
 func ReadOnly(fd int) (bool, error) {
 	n, err := ioctlInt("BLKROGET", fd, unix.BLKROGET)
@@ -75,9 +72,6 @@ func Discard(fd int, offset, length int64) error {
 func ZeroOut(fd int, offset, length int64) error {
 	return ioctlRange("BLKZEROOUT", fd, unix.BLKZEROOUT, offset, length)
 }
-
-// FlushBuffers drops a block device's clean cached pages and writes back its dirty ones (BLKFLSBUF).
-func FlushBuffers(fd int) error { return ioctl("BLKFLSBUF", fd, unix.BLKFLSBUF, nil) }
 
 func ioctlRange(name string, fd int, request uintptr, offset, length int64) error {
 	span := [2]uint64{uint64(offset), uint64(length)}
