@@ -63,17 +63,9 @@ func (c *conductor) explainStage(ctx context.Context, jobs []*jobRun) (explain.C
 		}
 		copied := &jobRun{spec: &spec, stop: new(atomic.Bool), index: j.index, first: j.first, stage: j.stage, group: j.group, choice: j.choice, seed: j.seed, ignored: j.ignored, replays: j.replays}
 		for i, w := range j.workers {
-			fresh := &worker{clock: again.clock, job: copied, index: i, stop: copied.stop, targets: w.targets, place: w.place}
-			if err := again.assign(ctx, copied, fresh, i); err != nil {
-				return explain.Counts{}, explain.Stage{}, err
-			}
-			copied.workers = append(copied.workers, fresh)
+			copied.workers = append(copied.workers, &worker{clock: again.clock, job: copied, index: i, stop: copied.stop, targets: w.targets, place: w.place})
 		}
-		again.lockFiles(copied)
-		if err := again.serialize(copied); err != nil {
-			return explain.Counts{}, explain.Stage{}, err
-		}
-		if err := again.verify(copied); err != nil {
+		if err := again.assignAll(ctx, copied); err != nil {
 			return explain.Counts{}, explain.Stage{}, err
 		}
 		again.jobs = append(again.jobs, copied)

@@ -150,6 +150,11 @@ func (c *conductor) open(ctx context.Context, j *jobRun) error {
 			return err
 		}
 	}
+	return c.assignAll(ctx, j)
+}
+
+// assignAll gives each worker of a job its part, and then what they have in common.
+func (c *conductor) assignAll(ctx context.Context, j *jobRun) error {
 	for clone, w := range j.workers {
 		if err := c.assign(ctx, j, w, clone); err != nil {
 			return err

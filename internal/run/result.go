@@ -116,13 +116,19 @@ func (c *conductor) readCounters() {
 	}
 }
 
-// reportJob adds a finished job to the Result.
-func (c *conductor) reportJob(j *jobRun, startedAt int64) {
+// headOf is the report of a job that has done nothing yet.
+func (c *conductor) headOf(j *jobRun) report.Job {
 	s := j.spec
-	out := report.Job{
+	return report.Job{
 		Name: s.Name, Description: s.Description, GroupID: j.group, Grouped: s.GroupReporting, Options: orEmpty(s.Options),
 		Spec: c.specOf(j), Decisions: orEmpty(j.decisions), Workers: []report.Worker{}, Series: []report.Interval{},
 	}
+}
+
+// reportJob adds a finished job to the Result.
+func (c *conductor) reportJob(j *jobRun, startedAt int64) {
+	s := j.spec
+	out := c.headOf(j)
 	if j.series != nil {
 		out.Series = orEmpty(j.series.closed)
 	}

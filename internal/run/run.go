@@ -85,7 +85,7 @@ type conductor struct {
 	locks     map[string]*sync.RWMutex // of lockfile, by resolved path
 	flows     map[int]*flow            // by flow_id
 	halted    bool                     // no further stage is to run
-	broken    bool                     // likewise: something failed that is not a job\'s work
+	broken    bool                     // likewise: something failed that is not a job's work
 	before    map[blk.DevT]device.Counters
 	countedAt int64 // when, ns of the clock
 	started   int64 // of the first job, ns of the clock
@@ -298,10 +298,9 @@ func (c *conductor) measure(ctx context.Context, startedAt int64) {
 // skip reports jobs that never begin.
 func (c *conductor) skip(jobs []*jobRun, why string) {
 	for _, j := range jobs {
-		c.result.Jobs = append(c.result.Jobs, report.Job{
-			Name: j.spec.Name, Description: j.spec.Description, GroupID: j.group, Grouped: j.spec.GroupReporting, Options: orEmpty(j.spec.Options),
-			Spec: c.specOf(j), Decisions: []report.Decision{}, Workers: []report.Worker{}, Series: []report.Interval{}, Skipped: why,
-		})
+		out := c.headOf(j)
+		out.Skipped = why
+		c.result.Jobs = append(c.result.Jobs, out)
 	}
 }
 

@@ -49,7 +49,6 @@ type worker struct {
 	prios     *prioritizing   // which I/Os have a priority of their own; nil when all have the thread's
 	search    *depthSearch    // of the depth that keeps latency_target; nil without
 	recording *recording      // the log of single I/Os; nil without
-	pool      *offload.Queue  // the queue, when it has threads of its own; nil otherwise
 
 	// What the loop touches once per window or never.
 	box      mailbox
@@ -62,9 +61,10 @@ type worker struct {
 	files    []pattern.File   // the clone's region of each
 	pattern  pattern.Config   // what source is made from
 	arena    *mem.Arena
-	locked   *mem.Arena // memory that it keeps from others (lockmem); nil for none
-	rotation *rotation  // opens and closes files during the run; nil when all of them stay open
-	locking  *locking   // takes the files' locks; nil when there are none
+	locked   *mem.Arena     // memory that it keeps from others (lockmem); nil for none
+	rotation *rotation      // opens and closes files during the run; nil when all of them stay open
+	locking  *locking       // takes the files' locks; nil when there are none
+	pool     *offload.Queue // the queue, when it has threads of its own; nil otherwise
 	failure  failure
 	outcome  outcome
 
