@@ -107,15 +107,24 @@ func hypervisor(root Root, guest bool) string {
 
 // MemoryBytes returns the size of the memory, 0 when /proc does not tell.
 func MemoryBytes(root Root) int64 {
+	return meminfo(root, func(m *procfs.Meminfo) *uint64 { return m.MemTotalBytes })
+}
+
+// meminfo returns one figure of /proc/meminfo, 0 when that does not tell.
+func meminfo(root Root, figure func(*procfs.Meminfo) *uint64) int64 {
 	fs, err := procfs.NewFS(root.Path("proc"))
 	if err != nil {
 		return 0
 	}
 	info, err := fs.Meminfo()
-	if err != nil || info.MemTotalBytes == nil {
+	if err != nil {
 		return 0
 	}
-	return int64(*info.MemTotalBytes)
+	n := figure(&info)
+	if n == nil {
+		return 0
+	}
+	return int64(*n)
 }
 
 // OpenFilesLimit returns how many files this process may have open (RLIMIT_NOFILE), -1 for any number.
@@ -123,15 +132,7 @@ func OpenFilesLimit() int64 { return rlimit(syscall.RLIMIT_NOFILE) }
 
 // AvailableMemory returns how much memory programs could still take (MemAvailable), 0 when /proc does not tell.
 func AvailableMemory(root Root) int64 {
-	fs, err := procfs.NewFS(root.Path("proc"))
-	if err != nil {
-		return 0
-	}
-	info, err := fs.Meminfo()
-	if err != nil || info.MemAvailableBytes == nil {
-		return 0
-	}
-	return int64(*info.MemAvailableBytes)
+	return meminfo(root, func(m *procfs.Meminfo) *uint64 { return m.MemAvailableBytes })
 }
 
 // MemoryNodes returns the NUMA nodes that have memory, node 0 where the kernel does not tell.
