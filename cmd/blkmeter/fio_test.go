@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -28,56 +27,35 @@ import (
 // asFio runs blkmeter fio in dir, and returns its stdout, stderr and exit code.
 func asFio(t *testing.T, dir string, args ...string) (stdout, stderr string, exit int) {
 	t.Helper()
+	return output(t, dir, blkmeter(t, append([]string{"fio"}, args...)...))
+}
+
+// blkmeter is the command that runs blkmeter.
+func blkmeter(t *testing.T, args ...string) *testlab.Program {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return output(t, dir, &exec.Cmd{Path: self, Args: append([]string{"blkmeter", "fio"}, args...)})
+	p := testlab.Command(t, self)
+	p.Args = append([]string{"blkmeter"}, args...)
+	return p
 }
 
 // output runs a program in dir.
-func output(t *testing.T, dir string, cmd *exec.Cmd) (stdout, stderr string, exit int) {
+func output(t *testing.T, dir string, p *testlab.Program) (stdout, stderr string, exit int) {
 	t.Helper()
 	var out, words bytes.Buffer
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &words
+	p.Dir, p.Stdout, p.Stderr = dir, &out, &words
 	var failed *exec.ExitError
-	if err := cmd.Run(); err != nil && !errors.As(err, &failed) {
+	err := p.Run()
+	if p.Hung() && p.Args[0] == "blkmeter" {
+		t.Fatalf("%q hung: %s", p.Args, &words)
+	}
+	if err != nil && !errors.As(err, &failed) {
 		t.Fatal(err)
 	}
-	return out.String(), words.String(), cmd.ProcessState.ExitCode()
-}
-
-// runTool runs one of the programs that read fio's output, which must succeed.
-func runTool(t *testing.T, dir, name string, args ...string) string {
-	t.Helper()
-	stdout, stderr, exit := output(t, dir, exec.Command(name, args...))
-	if exit != 0 {
-		t.Fatalf("%s %v: exit code %d\n%s%s", name, args, exit, stdout, stderr)
-	}
-	return stdout
-}
-
-// script unpacks a tool that Debian ships among fio's documents into dir.
-func script(t *testing.T, dir, name string) string {
-	t.Helper()
-	f, err := os.Open("/usr/share/doc/fio/" + name + ".gz")
-	if err != nil {
-		t.Skipf("needs fio's documents: %v", err) // minimal installations leave them out
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return out.String(), words.String(), p.ProcessState.ExitCode()
 }
 
 // What a Go consumer of fio's JSON decodes: counts into integers, the rest into floats.
@@ -179,7 +157,7 @@ func TestConsumersOfARealRun(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "J"), []byte(document), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		runTool(t, dir, "fio_jsonplus_clat2csv", "J", "out.csv")
+		testlab.Output(t, dir, "fio_jsonplus_clat2csv", "J", "out.csv")
 		f, err := os.Open(filepath.Join(dir, "out_job0.csv"))
 		if err != nil {
 			t.Fatal(err)
@@ -205,7 +183,7 @@ func TestConsumersOfARealRun(t *testing.T) {
 		}
 	})
 	t.Run("fio-histo-log-pctiles.py", func(t *testing.T) {
-		out := runTool(t, dir, "python3", script(t, dir, "fio-histo-log-pctiles.py"), "--log-hist-msec", "500", p+"_clat_hist.1.log")
+		out := testlab.Output(t, dir, "python3", testlab.FioScript(t, "fio-histo-log-pctiles.py"), "--log-hist-msec", "500", p+"_clat_hist.1.log")
 		var samples int64
 		most := 0.0
 		for line := range strings.Lines(out) {
@@ -231,7 +209,7 @@ func TestConsumersOfARealRun(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "four.log"), []byte(four), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out := runTool(t, dir, "python3", script(t, dir, "fiologparser.py"), "-i", "2000", "-a", "four.log")
+		out := testlab.Output(t, dir, "python3", testlab.FioScript(t, "fiologparser.py"), "-i", "2000", "-a", "four.log")
 		first, _, _ := strings.Cut(out, "\n")
 		_, average, _ := strings.Cut(first, ", ")
 		if got, err := strconv.ParseFloat(average, 64); err != nil || math.Abs(got-j.Read.IOPS) > j.Read.IOPS/20 {
@@ -239,8 +217,8 @@ func TestConsumersOfARealRun(t *testing.T) {
 		}
 	})
 	t.Run("fio2gnuplot", func(t *testing.T) {
-		runTool(t, dir, "fio2gnuplot", "-i", "-g", "-k")
-		runTool(t, dir, "fio_generate_plots", "plots")
+		testlab.Output(t, dir, "fio2gnuplot", "-i", "-g", "-k")
+		testlab.Output(t, dir, "fio_generate_plots", "plots")
 		for _, name := range []string{p + "_iops.1-2Draw.png", "result.average.png", "plots-iops.svg", "plots-bw.svg", "plots-lat.svg", "plots-clat.svg", "plots-slat.svg"} {
 			if fi, err := os.Stat(filepath.Join(dir, name)); err != nil || fi.Size() < 1000 {
 				t.Errorf("%s was not drawn: %v", name, err)
@@ -302,7 +280,7 @@ func TestGenfiosJobFilesRun(t *testing.T) {
 	testlab.Require(t, "genfio", "loop")
 	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: 8 << 20, DirectIO: true, Tmpfs: true})
 	dir := t.TempDir()
-	runTool(t, dir, "genfio", "-d", dev.Path, "-r", "1", "-b", "64k", "-m", "randwrite,randread", "-p", "-x", "gen")
+	testlab.Output(t, dir, "genfio", "-d", dev.Path, "-r", "1", "-b", "64k", "-m", "randwrite,randread", "-p", "-x", "gen")
 	files, err := filepath.Glob(filepath.Join(dir, "*.fio"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("genfio wrote %v, %v", files, err)
@@ -402,7 +380,7 @@ func TestKeysAreFios(t *testing.T) {
 					full = append(full, "--filename="+dev.Path, "--size=1m", "--bs=4k", "--direct=1", "--thread=1")
 				}
 			}
-			theirs := runTool(t, t.TempDir(), "fio", append(full, "--eta=never")...)
+			theirs := testlab.Output(t, t.TempDir(), "fio", append(full, "--eta=never")...)
 			stdout, stderr, exit := asFio(t, t.TempDir(), destroying(full, dev.Name)...)
 			if exit != 0 {
 				t.Fatalf("exit code %d: %s", exit, stderr)

@@ -3,7 +3,6 @@ package main
 import (
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -68,14 +67,11 @@ func TestHostileJobFiles(t *testing.T) {
 		"zeros":                  {"/dev/zero", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			self, err := os.Executable()
-			if err != nil {
-				t.Fatal(err)
-			}
+			p := blkmeter(t, "fio", c.file, "--output-format=json")
+			p.Stdin = c.stdin
 			start := time.Now()
-			cmd := &exec.Cmd{Path: self, Args: []string{"blkmeter", "fio", c.file, "--output-format=json"}, Stdin: c.stdin}
-			stdout, stderr, exit := output(t, t.TempDir(), cmd)
-			took, memory := time.Since(start), cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+			stdout, stderr, exit := output(t, t.TempDir(), p)
+			took, memory := time.Since(start), p.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
 			if exit != 1 || stdout != "" || !strings.HasPrefix(stderr, "blkmeter: ") || len(stderr) > 20_000 {
 				t.Errorf("exit status %d, %d bytes on stdout, stderr %.200q of %d bytes", exit, len(stdout), stderr, len(stderr))
 			}

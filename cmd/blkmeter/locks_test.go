@@ -2,11 +2,8 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +13,7 @@ import (
 
 	"github.com/blkmeter/blkmeter/internal/claims"
 	"github.com/blkmeter/blkmeter/internal/lockbench"
+	"github.com/blkmeter/blkmeter/internal/testlab"
 )
 
 // cli runs the command line in this process.
@@ -134,11 +132,8 @@ func TestClaim21IsReproduced(t *testing.T) {
 
 // TestSemaphoresSurviveNoSignal: an interrupted run removes its semaphores; a killed one cannot, and clean does.
 func TestSemaphoresSurviveNoSignal(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	state := t.TempDir()
+	env := []string{"XDG_STATE_HOME=" + state}
 	records := func() []string {
 		files, err := filepath.Glob(filepath.Join(state, "blkmeter", "semaphore-*.json"))
 		if err != nil {
@@ -146,52 +141,36 @@ func TestSemaphoresSurviveNoSignal(t *testing.T) {
 		}
 		return files
 	}
-	start := func() *exec.Cmd {
-		cmd := exec.Command(self)
-		cmd.Args = []string{"blkmeter", "locks", "--lock=sysv", "--threads=2", "--duration=1m", "--json"}
-		cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+state)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
+	startLocks := func() *process {
+		p := start(t, env, "locks", "--lock=sysv", "--threads=2", "--duration=1m", "--json")
+		if !testlab.Eventually(30*time.Second, func() bool { return len(records()) > 0 }) {
+			t.Fatalf("no semaphore was recorded in 30 s; stderr: %s", &p.stderr)
 		}
-		t.Cleanup(func() { _ = cmd.Process.Kill() }) // it may have ended, as it should
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		for tick := time.NewTicker(5 * time.Millisecond); len(records()) == 0; {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				t.Fatal("no semaphore was recorded in 30 s")
-			}
-		}
-		return cmd
+		return p
 	}
 
-	interrupted := start()
+	interrupted := startLocks()
 	if err := interrupted.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	var status *exec.ExitError
-	if err := interrupted.Wait(); !errors.As(err, &status) || status.ExitCode() != 130 {
-		t.Errorf("an interrupted run ended with %v, want exit status 130", err)
+	if exit := interrupted.end(t); exit != 130 {
+		t.Errorf("an interrupted run ended with exit status %d, want 130", exit)
 	}
 	if left := records(); len(left) != 0 {
 		t.Errorf("SIGINT left %v", left)
 	}
 
-	killed := start()
+	killed := startLocks()
 	if err := killed.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	_ = killed.Wait() // killed, as told
+	killed.end(t)
 	if left := records(); len(left) != 1 {
 		t.Fatalf("SIGKILL left %v, want one record", left)
 	}
-	clean := exec.Command(self)
-	clean.Args = []string{"blkmeter", "clean"}
-	clean.Env = append(os.Environ(), "XDG_STATE_HOME="+state)
-	out, err := clean.CombinedOutput()
+	clean := start(t, env, "clean")
 	// The record stands before the set does, so the signal may have come between the two.
-	if err != nil || len(records()) != 0 {
-		t.Errorf("clean: %v, %s, records %v", err, out, records())
+	if exit := clean.end(t); exit != 0 || len(records()) != 0 {
+		t.Errorf("clean: exit status %d, %s%s, records %v", exit, &clean.stdout, &clean.stderr, records())
 	}
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -20,30 +19,21 @@ import (
 
 // process is a blkmeter that runs on its own, so that it can be sent signals.
 type process struct {
-	*exec.Cmd
+	*testlab.Program
 	stdout, stderr bytes.Buffer
 }
 
-// start starts blkmeter; it is killed when the test ends, or after a minute.
+// start starts blkmeter; it is killed when the test ends.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	p := &process{Cmd: exec.CommandContext(ctx, self)}
-	p.Args = append([]string{"blkmeter"}, args...)
+	p := &process{Program: blkmeter(t, args...)}
 	p.Env = append(os.Environ(), env...)
 	p.Stdout, p.Stderr = &p.stdout, &p.stderr
 	p.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		cancel()
-		_ = p.Wait() // collected already, unless the test failed before
-	})
+	t.Cleanup(func() { _ = p.Wait() }) // collected already, unless the test failed before
 	return p
 }
 
@@ -51,7 +41,11 @@ func start(t *testing.T, env []string, args ...string) *process {
 func (p *process) end(t *testing.T) int {
 	t.Helper()
 	var exit *exec.ExitError
-	if err := p.Wait(); err != nil && !errors.As(err, &exit) {
+	err := p.Wait()
+	if p.Hung() {
+		t.Fatalf("%q hung: %s", p.Args, &p.stderr)
+	}
+	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	return p.ProcessState.ExitCode()
@@ -247,8 +241,8 @@ func TestAnOrdinaryUser(t *testing.T) {
 		{secret, "TARGET_PERMISSION", fault.ExitEnvironment},
 		{own, "", fault.ExitDone},
 	} {
-		p := &process{Cmd: exec.Command("/proc/self/exe")}
-		p.Args = []string{"blkmeter", "run", "--filename=" + c.path, "--rw=read", "--bs=64k", "--output-format=json"}
+		p := &process{Program: blkmeter(t, "run", "--filename="+c.path, "--rw=read", "--bs=64k", "--output-format=json")}
+		p.Path = "/proc/self/exe" // which nobody may execute, wherever the binary is
 		p.Env = []string{"PATH=" + os.Getenv("PATH")}
 		p.Dir = "/"
 		p.Stdout, p.Stderr = &p.stdout, &p.stderr

@@ -3,7 +3,6 @@ package run
 import (
 	"encoding/json"
 	"fmt"
-	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -95,10 +94,7 @@ func medians(runs []figures) figures {
 // runFio runs one fio job and returns what it says about its reads.
 func runFio(t *testing.T, args ...string) figures {
 	t.Helper()
-	out, err := exec.Command("fio", append([]string{"--name=fio", "--output-format=json", "--lat_percentiles=1"}, args...)...).Output()
-	if err != nil {
-		t.Fatalf("fio: %v\n%s", err, out)
-	}
+	out := testlab.Output(t, "", "fio", append([]string{"--name=fio", "--output-format=json", "--lat_percentiles=1"}, args...)...)
 	var doc struct {
 		Jobs []struct {
 			Read struct {
@@ -109,7 +105,7 @@ func runFio(t *testing.T, args ...string) figures {
 			} `json:"read"`
 		} `json:"jobs"`
 	}
-	if err := json.Unmarshal(out, &doc); err != nil || len(doc.Jobs) != 1 {
+	if err := json.Unmarshal([]byte(out), &doc); err != nil || len(doc.Jobs) != 1 {
 		t.Fatalf("fio's JSON: %v\n%s", err, out)
 	}
 	read := doc.Jobs[0].Read

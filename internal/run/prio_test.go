@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -198,11 +197,8 @@ func TestPrioritiesAreListedAsFioDoes(t *testing.T) {
 				args = append(args, "--"+o)
 			}
 			var theirs, ours document
-			out, err := exec.Command("fio", append(args, "--output-format=json")...).Output()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := json.Unmarshal(out[bytes.IndexByte(out, '{'):], &theirs); err != nil {
+			out := testlab.Output(t, "", "fio", append(args, "--output-format=json")...)
+			if err := json.Unmarshal([]byte(out[strings.IndexByte(out, '{'):]), &theirs); err != nil {
 				t.Fatal(err)
 			}
 			plan, _, err := fiojob.ParseArgs(args, fiojob.ParseOptions{Fio: true})

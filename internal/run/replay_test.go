@@ -8,7 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -439,9 +438,7 @@ func TestReplaysWhatFioRecorded(t *testing.T) {
 			dir := t.TempDir()
 			log, again := filepath.Join(dir, "log"), filepath.Join(dir, "again")
 			args := append(strings.Fields(options), "--name=x", "--size=1m", "--directory="+dir, "--write_iolog="+log, "--output="+filepath.Join(dir, "out"))
-			if out, err := exec.Command("fio", args...).CombinedOutput(); err != nil {
-				t.Fatalf("fio: %v\n%s", err, out)
-			}
+			testlab.Output(t, dir, "fio", args...)
 			want, files := readIOLog(t, log)
 			j := replayOf(log, []string{"psync", "io_uring", "libaio", "io_uring"}[i])
 			j.Direct, j.RecordTo = false, again
@@ -482,14 +479,9 @@ func TestFioReplaysWhatWeRecorded(t *testing.T) {
 	if diff := cmp.Diff(amountsOf(&r.Jobs[0]), totalsOf(recorded)); diff != "" {
 		t.Errorf("recorded is not what was done:\n%s", diff)
 	}
-	cmd := exec.Command("fio", "--name=x", "--read_iolog="+log, "--ioengine=psync", "--output-format=json", "--write_lat_log=x", "--log_offset=1")
-	cmd.Dir = dir
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("fio: %v\n%s", err, out)
-	}
+	out := testlab.Output(t, dir, "fio", "--name=x", "--read_iolog="+log, "--ioengine=psync", "--output-format=json", "--write_lat_log=x", "--log_offset=1")
 	var doc struct{ Jobs []fioJob }
-	if err := json.Unmarshal(out[max(bytes.IndexByte(out, '{'), 0):], &doc); err != nil || len(doc.Jobs) != 1 {
+	if err := json.Unmarshal([]byte(out[max(strings.IndexByte(out, '{'), 0):]), &doc); err != nil || len(doc.Jobs) != 1 {
 		t.Fatalf("fio's JSON: %v\n%s", err, out)
 	}
 	for what, n := range totalsOf(recorded) {

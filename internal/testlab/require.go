@@ -23,7 +23,8 @@ const RequireEnv = "BLKMETER_REQUIRE"
 // devices that this process may attach), "fuse", "zram", "mount" (mounting file systems), "quiet" (a machine
 // that does nothing else, which only the environment can promise), "null_blk" (devices of that driver, whose module
 // is loaded only where the environment asks for it), "nvme" (a drive nvme0 that may be overwritten, which only the
-// environment can promise), or the name of a program. It fails the test instead when RequireEnv names the missing need.
+// environment can promise), or the name of
+// a program. It fails the test instead when RequireEnv names the missing need.
 func Require(t testing.TB, needs ...string) {
 	t.Helper()
 	for _, need := range needs {
@@ -38,9 +39,10 @@ func Require(t testing.TB, needs ...string) {
 	}
 }
 
-// demanded says whether RequireEnv names need.
+// demanded says whether RequireEnv names need, or fio, whose tools are named after it.
 func demanded(need string) bool {
-	return slices.Contains(strings.Split(os.Getenv(RequireEnv), ","), need)
+	list := strings.Split(os.Getenv(RequireEnv), ",")
+	return slices.Contains(list, need) || strings.HasPrefix(need, "fio") && slices.Contains(list, "fio")
 }
 
 // missing returns why need cannot be had, or "".

@@ -5,25 +5,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-)
 
-// requireFio skips the test where there is no fio, unless BLKMETER_REQUIRE says that there must be one.
-func requireFio(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("fio"); err != nil {
-		if strings.Contains(os.Getenv("BLKMETER_REQUIRE"), "fio") {
-			t.Fatalf("fio is required: %v", err)
-		}
-		t.Skipf("fio, which this compares with, is not installed: %v", err)
-	}
-}
+	"github.com/blkmeter/blkmeter/internal/testlab"
+)
 
 // fioReads returns the numbers that fio reads from each value of the option: what it prints while parsing.
 func fioReads(t *testing.T, option string, values []string) [][]uint64 {
@@ -39,7 +29,7 @@ func fioReads(t *testing.T, option string, values []string) [][]uint64 {
 		if err := os.WriteFile(file, []byte(jobs.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := exec.Command("fio", "--parse-only", "--debug=parse", file).CombinedOutput()
+		out, err := testlab.Command(t, "fio", "--parse-only", "--debug=parse", file).CombinedOutput()
 		job := -1
 		for _, m := range line.FindAllStringSubmatch(string(out), -1) {
 			switch {
@@ -86,7 +76,7 @@ func randomNumbers(n int) []string {
 }
 
 func TestQuantitiesAgainstFio(t *testing.T) {
-	requireFio(t)
+	testlab.Require(t, "fio")
 	values := append(randomNumbers(1500), "4KiB", "4ki", "1.5m", "8k,32k,", ",8k", "1k-4k", "10%", "5%x", "100x", "0x10k", " 4k")
 	for i, want := range fioReads(t, "fsync", values) {
 		items, _ := SplitList(values[i])
@@ -110,7 +100,7 @@ func TestQuantitiesAgainstFio(t *testing.T) {
 }
 
 func TestDurationsAgainstFio(t *testing.T) {
-	requireFio(t)
+	testlab.Require(t, "fio")
 	values := append(randomNumbers(1500), "1min", "1sec", "10msec", "5usx", "1.5s", "0x10", "1d", "1H", "5s-10s", "5-10s", "4S,9m", " 10ms")
 	for _, option := range []struct {
 		name string

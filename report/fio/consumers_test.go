@@ -3,13 +3,13 @@ package fio_test
 import (
 	"encoding/csv"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/blkmeter/blkmeter/internal/testlab"
 	"github.com/blkmeter/blkmeter/report/fio"
 	"github.com/blkmeter/blkmeter/report/reporttest"
 )
@@ -17,17 +17,14 @@ import (
 // TestClat2CSV feeds JSON+ to fio's own converter and compares its cumulative counts and percentiles with
 // ours.
 func TestClat2CSV(t *testing.T) {
-	program := requireProgram(t, "fio_jsonplus_clat2csv", "fio")
+	testlab.Require(t, "fio_jsonplus_clat2csv")
 	dir := t.TempDir()
 	text := render(t, reporttest.Result(), fio.JSONPlus, func(o *fio.Options) { o.LatPercentiles = true })
 	input := filepath.Join(dir, "in.json")
 	if err := os.WriteFile(input, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, input, filepath.Join(dir, "out.csv"))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", cmd, err, out)
-	}
+	testlab.Output(t, dir, "fio_jsonplus_clat2csv", "in.json", "out.csv")
 	for i, j := range decode(t, text).Jobs {
 		f, err := os.Open(filepath.Join(dir, "out_job"+strconv.Itoa(i)+".csv"))
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/blkmeter/blkmeter/internal/testlab"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/report/fio"
 	"github.com/blkmeter/blkmeter/workloads"
@@ -27,7 +27,7 @@ import (
 // cannot agree is taken out first, and named there: keys and words that came after the installed version, the clock, and
 // the coarse spans of latencies, which JSON+ does not tell exactly.
 func TestAgainstFio(t *testing.T) {
-	program := requireProgram(t, "fio", "fio")
+	testlab.Require(t, "fio")
 	for name, args := range map[string][]string{ // of jobs; the size is a global option
 		"mix with fsyncs": {"--rw=randrw", "--bs=4k", "--ioengine=libaio", "--iodepth=8", "--direct=1", "--runtime=1", "--time_based", "--fsync=64", "--description=a 'b' \"c\"", "--slat_percentiles=1", "--lat_percentiles=1"},
 		"group":           {"--rw=write", "--bs=64k", "--numjobs=3", "--group_reporting", "--percentile_list=1:50:99.9:100"},
@@ -42,13 +42,10 @@ func TestAgainstFio(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			out := filepath.Join(dir, "out")
-			cmd := exec.Command(program, append([]string{
+			testlab.Output(t, dir, "fio", append([]string{
 				"--filename=" + filepath.Join(dir, "data"), "--size=4m", "--output=" + out,
 				"--output-format=json+,terse,normal", "--terse-version=5", "--eta=never", "--name=oracle",
 			}, args...)...)
-			if text, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%v: %v\n%s", cmd, err, text)
-			}
 			text, err := os.ReadFile(out)
 			if err != nil {
 				t.Fatal(err)

@@ -1,13 +1,9 @@
 package fiolog_test
 
 import (
-	"compress/gzip"
-	"errors"
-	"io"
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -15,67 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/blkmeter/blkmeter/internal/testlab"
 	"github.com/blkmeter/blkmeter/report/fio"
 	"github.com/blkmeter/blkmeter/report/fiolog"
 	"github.com/blkmeter/blkmeter/workloads"
 )
-
-// require skips the test because of err, or fails it when BLKMETER_REQUIRE promises fio's tools.
-func require(t *testing.T, err error) {
-	t.Helper()
-	if err == nil {
-		return
-	}
-	if slices.Contains(strings.Split(os.Getenv("BLKMETER_REQUIRE"), ","), "fio") {
-		t.Fatalf("BLKMETER_REQUIRE demands fio: %v", err)
-	}
-	t.Skipf("needs fio: %v", err)
-}
-
-// program finds one of fio's tools.
-func program(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	require(t, err)
-	return path
-}
-
-// script unpacks a tool that Debian ships among fio's documents, and returns the command to run it.
-func script(t *testing.T, name string) []string {
-	t.Helper()
-	f, err := os.Open("/usr/share/doc/fio/" + name + ".gz")
-	require(t, err)
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return []string{program(t, "python3"), path}
-}
-
-// run runs a tool in dir and returns its output.
-func run(t *testing.T, dir string, args ...string) string {
-	t.Helper()
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Dir = dir
-	out, err := cmd.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = errors.Join(err, errors.New(string(exit.Stderr)))
-		}
-		t.Fatalf("%v: %v", cmd, err)
-	}
-	return string(out)
-}
 
 const seconds = 5
 
@@ -112,10 +52,10 @@ func logs(t *testing.T, dir string) [seconds][]int64 {
 // TestHistogramPercentiles lets fio-histo-log-pctiles.py find percentiles in the histogram log, which must
 // be those of the samples within a bin.
 func TestHistogramPercentiles(t *testing.T) {
-	tool := script(t, "fio-histo-log-pctiles.py")
+	tool := testlab.FioScript(t, "fio-histo-log-pctiles.py")
 	dir := t.TempDir()
 	latencies := logs(t, dir)
-	out := run(t, dir, append(tool, "--log-hist-msec", "1000", "job_clat_hist.1.log")...)
+	out := testlab.Output(t, dir, "python3", tool, "--log-hist-msec", "1000", "job_clat_hist.1.log")
 	found := 0
 	for line := range strings.Lines(out) {
 		f := strings.Split(strings.TrimSpace(line), ",")
@@ -148,7 +88,7 @@ func TestHistogramPercentiles(t *testing.T) {
 // TestLogParser lets fiologparser.py average the completion latencies. It wants four fields to a line and
 // chokes on the five that its own fio writes, so it gets the first four.
 func TestLogParser(t *testing.T) {
-	tool := script(t, "fiologparser.py")
+	tool := testlab.FioScript(t, "fiologparser.py")
 	dir := t.TempDir()
 	latencies := logs(t, dir)
 	text, err := os.ReadFile(filepath.Join(dir, "job_clat.1.log"))
@@ -162,7 +102,7 @@ func TestLogParser(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "four.log"), []byte(four.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(run(t, dir, append(tool, "-i", "1000", "-a", "four.log")...)), "\n")
+	lines := strings.Split(strings.TrimSpace(testlab.Output(t, dir, "python3", tool, "-i", "1000", "-a", "four.log")), "\n")
 	if len(lines) != seconds {
 		t.Fatalf("%d lines: %q", len(lines), lines)
 	}
@@ -181,16 +121,15 @@ func TestLogParser(t *testing.T) {
 
 // TestPlots lets fio2gnuplot and fio_generate_plots draw what we logged.
 func TestPlots(t *testing.T) {
-	program(t, "gnuplot")
-	fio2gnuplot, generate := program(t, "fio2gnuplot"), program(t, "fio_generate_plots")
+	testlab.Require(t, "fio2gnuplot", "fio_generate_plots", "gnuplot")
 	dir := t.TempDir()
 	logs(t, dir)
-	run(t, dir, fio2gnuplot, "-i", "-g", "-k")
+	testlab.Output(t, dir, "fio2gnuplot", "-i", "-g", "-k")
 	average, err := os.ReadFile(filepath.Join(dir, "result.average"))
 	if err != nil || !strings.HasSuffix(strings.TrimSpace(string(average)), "\n0 1000") {
 		t.Errorf("average IOPS are %q, want 1000; %v", average, err)
 	}
-	run(t, dir, generate, "plots")
+	testlab.Output(t, dir, "fio_generate_plots", "plots")
 	for _, name := range []string{"job_iops.1-2Draw.png", "result.average.png", "plots-iops.svg", "plots-bw.svg", "plots-lat.svg", "plots-clat.svg", "plots-slat.svg"} {
 		if fi, err := os.Stat(filepath.Join(dir, name)); err != nil || fi.Size() < 1000 {
 			t.Errorf("%s was not drawn: %v", name, err)

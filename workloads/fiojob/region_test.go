@@ -3,17 +3,17 @@ package fiojob
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/blkmeter/blkmeter/internal/testlab"
 	"github.com/blkmeter/blkmeter/workloads"
 )
 
 // The regions of one job of a kind with fio's: what fio reads is what FileRegion says it works on.
 func TestRegionAgainstFio(t *testing.T) {
-	requireFio(t)
+	testlab.Require(t, "fio")
 	const fileBytes = 1_000_000
 	tests := []string{
 		"bs=4k",
@@ -64,11 +64,7 @@ func TestRegionAgainstFio(t *testing.T) {
 		args = append(args, job...)
 		fioArgs = append(append(fioArgs, job...), "--write_iolog="+iolog(i))
 	}
-	command := exec.Command("fio", fioArgs...)
-	command.Dir = dir
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("fio %q: %v\n%s", fioArgs, err, out)
-	}
+	testlab.Output(t, dir, "fio", fioArgs...)
 	plan, _ := parse(t, ParseOptions{Fio: true}, args...)
 	for i := range plan.Jobs {
 		job := &plan.Jobs[i]

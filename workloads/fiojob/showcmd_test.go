@@ -4,18 +4,18 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/blkmeter/blkmeter/internal/testlab"
 	"github.com/google/go-cmp/cmp"
 )
 
 // Sections, comments, includes, variables and expressions come out of --showcmd as they come out of fio's.
 func TestJobFilesAgainstFio(t *testing.T) {
-	requireFio(t)
+	testlab.Require(t, "fio")
 	lines := []string{
 		"bs=8k", "bs=4k,16k", "rw=randrw", "iodepth=${DEPTH}", "ioengine=libaio", "time_based\nruntime=5", "size=1g", "numjobs=2",
 		"stonewall", "filename=/tmp/x", "group_reporting", "size=2*$pagesize", "norandommap=0", "  iodepth =5  ", "bs=4k # cut", "bs=4k;cut",
@@ -45,7 +45,7 @@ func TestJobFilesAgainstFio(t *testing.T) {
 		if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		command := exec.Command("fio", "--showcmd", path)
+		command := testlab.Command(t, "fio", "--showcmd", path)
 		command.Env = append(os.Environ(), "DEPTH=16", "A=")
 		out, err := command.Output()
 		if err != nil {

@@ -3,26 +3,15 @@ package fiojob
 import (
 	"bufio"
 	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/blkmeter/blkmeter/internal/testlab"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/google/go-cmp/cmp"
 )
-
-// requireFio skips the test where there is no fio, unless BLKMETER_REQUIRE says that there must be one.
-func requireFio(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("fio"); err != nil {
-		if strings.Contains(os.Getenv("BLKMETER_REQUIRE"), "fio") {
-			t.Fatalf("fio is required: %v", err)
-		}
-		t.Skipf("fio, which this compares with, is not installed: %v", err)
-	}
-}
 
 func TestTableIsWellFormed(t *testing.T) {
 	options := Options()
@@ -114,9 +103,9 @@ func TestKnowsFiosOptions(t *testing.T) {
 }
 
 func TestKnowsInstalledFio(t *testing.T) {
-	requireFio(t)
+	testlab.Require(t, "fio")
 	run := func(args ...string) string {
-		out, err := exec.Command("fio", args...).Output()
+		out, err := testlab.Command(t, "fio", args...).Output()
 		if len(out) == 0 { // its exit code is 1 for some engines although it answers
 			t.Fatalf("fio %q: %v", args, err)
 		}
@@ -203,7 +192,7 @@ func TestComplete(t *testing.T) {
 
 func TestShellCommand(t *testing.T) {
 	args := []string{"--name=a b", "--bs=4k", "", "it's", "$HOME", "--size=50%"}
-	out, err := exec.Command("sh", "-c", ShellCommand("printf '%s\\n'", args)).Output()
+	out, err := testlab.Command(t, "sh", "-c", ShellCommand("printf '%s\\n'", args)).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
