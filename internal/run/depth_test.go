@@ -120,7 +120,7 @@ func TestLatencyTargetOnADevice(t *testing.T) {
 		{"missed by the first", workloads.LatencyTarget{Limit: 1, Percentile: 100}, nil, fault.ExitThreshold, "LATENCY_TARGET", 0},
 		{"missed by a share", workloads.LatencyTarget{Limit: 1, Percentile: 50}, nil, fault.ExitThreshold, "LATENCY_TARGET", 0},
 		{"without enough to do", workloads.LatencyTarget{Limit: time.Hour, Percentile: 100}, func(j *workloads.Job) { j.NumberIOs = 10 }, fault.ExitNotReached, "DEPTH_NOT_FOUND", 0},
-		{"adjusted all the time", workloads.LatencyTarget{Limit: 1, Percentile: 50, Run: true}, func(j *workloads.Job) { j.Runtime = 5 * window }, fault.ExitDone, "", 0},
+		{"adjusted all the time", workloads.LatencyTarget{Limit: 1, Percentile: 50, Run: true}, func(j *workloads.Job) { j.Runtime = 30 * window }, fault.ExitDone, "", 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			j := reader(dev, "search", 10*time.Second)

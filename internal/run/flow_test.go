@@ -1,6 +1,7 @@
 package run
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/blkmeter/blkmeter/internal/testlab"
+	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
 )
 
@@ -77,11 +79,15 @@ func TestFlowOnADevice(t *testing.T) {
 	twice.NumJobs = 2
 	asleep := flowing("asleep", "libaio", 3, 0)
 	asleep.Flow.Sleep = 2 * time.Millisecond
-	r := do(t, slow, twice, asleep, flowing("alone", "io_uring", 5, 1))
-	each := float64(r.Jobs[0].Read.IOs)
-	if each < 30 {
-		t.Fatalf("%.0f I/Os at 200 per second in 0.8 s", each)
-	}
+	var r *report.Result
+	var each float64
+	undisturbed(t, func() string {
+		r = do(t, slow, twice, asleep, flowing("alone", "io_uring", 5, 1))
+		if each = float64(r.Jobs[0].Read.IOs); each < 30 {
+			return fmt.Sprintf("%.0f I/Os at 200 per second in 0.8 s", each)
+		}
+		return ""
+	})
 	for i, weight := range []float64{1, 2, 3} {
 		for _, w := range r.Jobs[i].Workers {
 			// Ahead by its lead and those of the others, which count as if the slow one had to follow, and

@@ -44,6 +44,19 @@ func do(t *testing.T, jobs ...workloads.Job) *report.Result {
 	return r
 }
 
+// undisturbed tries something that measures time until it goes undisturbed, five times at most, for others may take
+// the CPU away meanwhile. What try returns is why it did not.
+func undisturbed(t *testing.T, try func() string) {
+	t.Helper()
+	var why string
+	for range 5 {
+		if why = try(); why == "" {
+			return
+		}
+	}
+	t.Fatal(why)
+}
+
 // valid checks what must hold of any Result, partial ones too.
 func valid(t *testing.T, r *report.Result) {
 	t.Helper()

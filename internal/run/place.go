@@ -140,3 +140,42 @@ func (c *conductor) placesInWords() string {
 	}
 	return "placing " + strings.Join(words, "; ")
 }
+
+// placeWorkers decides where the job's workers run.
+func (c *conductor) placeWorkers(j *jobRun, first int) error {
+	facts := &device.Facts{NUMANode: -1}
+	if len(j.workers[0].targets) > 0 {
+		f := j.workers[0].targets[0].Facts()
+		facts = &f
+	}
+	spec, err := c.onNodes(j.spec)
+	if err != nil {
+		return err
+	}
+	all, err := places(spec, first+len(j.workers), c.topo, facts)
+	if err != nil {
+		return err
+	}
+	for i, w := range j.workers {
+		w.place = all[first+i]
+	}
+	return nil
+}
+
+// placeAll places the workers of each stage: jobs that run together share the CPUs in turn.
+func (c *conductor) placeAll() error {
+	taken := map[int]int{}
+	for _, j := range c.jobs {
+		if err := c.placeWorkers(j, taken[j.stage]); err != nil {
+			return fmt.Errorf("job %s: %w", j.spec.Name, err)
+		}
+		taken[j.stage] += len(j.workers)
+	}
+	for _, n := range taken {
+		if n > len(c.topo.CPUs) {
+			c.warn("MORE_WORKERS_THAN_CPUS", fmt.Sprintf("%d workers run together on %d CPUs, so they take turns and latencies include waiting for a CPU", n, len(c.topo.CPUs)),
+				"use fewer --numjobs and a deeper --iodepth")
+		}
+	}
+	return nil
+}

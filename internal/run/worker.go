@@ -239,6 +239,50 @@ func (w *worker) usage() (cpu.Usage, error) {
 	return usage, err
 }
 
+// live is the worker's life: it makes what it needs, says so, waits for its job's start, runs, and frees it all.
+func (w *worker) live(open opener, ready chan<- error) {
+	if w.verify != nil {
+		defer w.verify.leave()
+	}
+	err := safely(func() error { return w.prepare(open) })
+	ready <- err
+	t0, ok := <-w.job.start
+	if d := delayOf(w); err == nil && ok && w.wait(d) {
+		w.runFrom(t0 + int64(d))
+	} else {
+		w.timing.measured = w.clock.Now()
+		w.timing.ended = w.timing.measured
+	}
+	// What a worker still has in flight when it gives up, its queue waits for.
+	if err := w.close(); err != nil && w.failure.err == nil {
+		w.failure.err = err
+	}
+}
+
+// delayOf draws a worker's start delay.
+func delayOf(w *worker) time.Duration {
+	d := w.job.spec.StartDelay
+	if d.Max <= d.Min {
+		return d.Min
+	}
+	return d.Min + time.Duration(mix(w.job.seed+uint64(w.index))%uint64(d.Max-d.Min+1))
+}
+
+// wait waits for a start delay; false when the job was ended first.
+func (w *worker) wait(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-w.job.halt:
+		return false
+	}
+}
+
 // prepare makes everything the loop needs, on the thread that will run it, so that memory is near its CPU
 // and the ring belongs to its submitter. It leaves the goroutine locked to the thread for good: the thread,
 // with its affinity, ends with it.
