@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/mem"
@@ -24,6 +25,9 @@ type stateFile struct {
 
 // stateFault is what keeps a state from being saved or loaded.
 func stateFault(err error, path string) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fault.Wrap(err, fault.ExitIO, "VERIFY_STATE_FILE", "make room on its filesystem, or name another directory with --aux-path", "cannot save the verify state %s", path)
+	}
 	return fault.Wrap(err, fault.ExitUsage, "VERIFY_STATE_FILE", "--aux-path=DIR says where the state lies; a job finds it by its name and its place among the jobs",
 		"cannot use the verify state %s", path)
 }
