@@ -63,6 +63,9 @@ func Resample(n int, statistic Statistic, o Bootstrap) (*Distribution, error) {
 	if n < 2 {
 		return nil, fmt.Errorf("an interval needs at least 2 blocks, there are %d", n)
 	}
+	if !(o.Confidence > 0 && o.Confidence < 1) {
+		return nil, fmt.Errorf("no interval has a confidence of %v", o.Confidence)
+	}
 	all := make([]int, n)
 	for i := range all {
 		all[i] = i

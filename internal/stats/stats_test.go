@@ -157,6 +157,10 @@ func TestRefusals(t *testing.T) {
 	refused("an unpaired tail", err)
 	_, err = Share([]float64{1}, nil)
 	refused("an unpaired share", err)
+	for _, confidence := range []float64{-1, 0, 1, 95, math.NaN()} { // as a damaged document may have it
+		_, err = Resample(2, MeanOf([]float64{1, 2}), Bootstrap{Resamples: 100, Confidence: confidence})
+		refused("an impossible confidence", err)
+	}
 }
 
 // resampled passes a statistic on to Resample, or the error of making it.
