@@ -18,6 +18,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/lockbench"
 	"github.com/blkmeter/blkmeter/internal/run"
+	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/fiojob"
 	"github.com/spf13/cobra"
@@ -73,8 +74,8 @@ arms, up to 20 blocks), full (5 s arms, 20 blocks). All look at fixed numbers
 of blocks only, early looks with wider intervals.
 
 Exit status: 0 every claim got its verdict, whatever it is; 1 usage; 2 target
-refused; 7 the system lacks something; 130 interrupted, the verdicts so far
-were written.`,
+refused; 3 the document could not be written; 7 the system lacks something; 130
+interrupted, the verdicts so far were written.`,
 		Example: `  blkmeter claims run 21 23 24a
   blkmeter claims run --budget=5m --output=claims.json
   blkmeter claims run 2 16 /dev/nvme0n1 --profile=bench
@@ -86,7 +87,7 @@ were written.`,
 	f.DurationVar(&o.budget, "budget", 0, "test what fits, most telling first (with ci: 5m)")
 	f.Uint64Var(&o.seed, "seed", 0, "seed of the order of arms (default: drawn)")
 	f.BoolVar(&o.json, "json", false, "write the document, blkmeter.claims/1, and no text")
-	f.StringVarP(&o.output, "output", "o", "", "write the document to this file as well")
+	f.StringVarP(&o.output, "output", "o", "", "write the document to this file as well (-: stdout, and no text)")
 	f.StringVar(&o.destroy, "destroy", "", "name of the DEVICE, if what is on it may be lost")
 	f.BoolVar(&o.nullBlk, "null-blk", false, "test on null_blk devices made for it, loading the module if need be")
 	return cmd
@@ -124,6 +125,12 @@ func runClaims(ctx context.Context, a *app, o claimsOptions, args []string) erro
 	}
 	if o.nullBlk && path != "" {
 		return fault.Usage("TWO_DEVICES", "leave one of them out", "--null-blk makes the device, and %s is another", path)
+	}
+	if o.budget < 0 {
+		return fault.Usage("BAD_BUDGET", "leave it out to test all that were named", "a budget of %v is no time", o.budget)
+	}
+	if o.output == "-" {
+		o.output, o.json = "", true
 	}
 	profile, ok := claims.ProfileNamed(o.profile)
 	if !ok {
@@ -197,21 +204,20 @@ func claimsSubject(ctx context.Context, a *app, o claimsOptions, path string) (*
 	return claims.OwnFile(ctx, a.env)
 }
 
-// writeClaims writes the document where the user wants it.
-func writeClaims(a *app, o claimsOptions, doc *claims.Document) (err error) {
+// writeClaims writes the document where the user wants it. What cannot be kept in a file is told all the same.
+func writeClaims(a *app, o claimsOptions, doc *claims.Document) error {
+	var errs []error
 	if o.output != "" {
-		f, err := os.Create(o.output)
-		if err != nil {
-			return fault.Wrap(err, fault.ExitUsage, "CANNOT_WRITE", "", "the document cannot be written")
-		}
-		if err := errors.Join(doc.Save(f), f.Close()); err != nil {
-			return fault.Wrap(err, fault.ExitUsage, "CANNOT_WRITE", "", "the document cannot be written")
-		}
+		errs = append(errs, report.SaveFile(o.output, doc.Save))
 	}
+	show := doc.Text
 	if o.json {
-		return doc.Save(a.stdout)
+		show = doc.Save
 	}
-	return doc.Text(a.stdout)
+	if err := show(a.stdout); err != nil {
+		errs = append(errs, fault.Wrap(err, fault.ExitIO, "OUTPUT_FAILED", "", "cannot write the verdicts"))
+	}
+	return errors.Join(errs...)
 }
 
 // claimsEnvironment finds out what the preconditions ask about, except for the device.

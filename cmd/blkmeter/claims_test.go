@@ -138,6 +138,23 @@ func TestReportOfClaims(t *testing.T) {
 	}
 }
 
+// Verdicts that took minutes are not lost because the file for them cannot be written, and what such a file held
+// before stays.
+func TestVerdictsSurviveTheirFile(t *testing.T) {
+	for _, file := range []string{"/dev/full", filepath.Join(t.TempDir(), "no", "directory.json")} {
+		exit, out, errs := cli(t, "claims", "run", "21", "--budget=1ns", "--output="+file)
+		if exit != fault.ExitIO || !strings.Contains(errs, "OUTPUT_FAILED") || !strings.Contains(out, "0 reproduced") {
+			t.Errorf("%s: exit %d, %s, and the verdicts are\n%s", file, exit, errs, out)
+		}
+	}
+	if exit, out, errs := cli(t, "claims", "run", "21", "--budget=1ns", "--output=-"); exit != 0 || !json.Valid([]byte(out)) {
+		t.Errorf("to stdout: exit %d, %s\n%s", exit, errs, out)
+	}
+	if exit, _, errs := cli(t, "claims", "run", "21", "--budget=-5m"); exit != fault.ExitUsage || !strings.Contains(errs, "BAD_BUDGET") {
+		t.Errorf("a negative budget: exit %d, %s", exit, errs)
+	}
+}
+
 // A device that is not there, or another than --destroy names, is refused before anything is measured.
 func TestDevicesOfClaims(t *testing.T) {
 	for _, c := range []struct {
