@@ -113,6 +113,65 @@ func TestVerdictsOfKnownEffects(t *testing.T) {
 	}
 }
 
+// TestBetweenTheBounds: a claim that is refuted elsewhere than where it begins to hold leaves room between, where
+// more blocks do not help; and p is against the bound that the verdict is about.
+func TestBetweenTheBounds(t *testing.T) {
+	cores := func(n int) Environment {
+		e := Environment{Cores: n, NUMANodes: 1, Root: true, Device: &Device{Platform: NullBlk, HardwareQueues: n, Schedulers: []string{"none"}}}
+		for cpu := range n {
+			e.CPUs = append(e.CPUs, cpu)
+		}
+		return e
+	}
+	for _, c := range []struct {
+		id      string
+		means   map[string]float64 // of arms
+		verdict Verdict
+	}{
+		{"5", map[string]float64{"none@max": 1}, Reproduced},
+		{"5", map[string]float64{"none@max": 12}, Inconclusive},
+		{"5", map[string]float64{"none@max": 25}, NotReproduced},
+		{"6", map[string]float64{"1 queues": 9.9, "2 queues": 10, "4 queues": 10, "max queues": 10}, Reproduced},
+		{"6", map[string]float64{"1 queues": 4, "2 queues": 9.9, "4 queues": 10, "max queues": 10}, Reproduced},
+		{"6", map[string]float64{"1 queues": 4, "2 queues": 7, "4 queues": 9.9, "max queues": 10}, Inconclusive},
+		{"6", map[string]float64{"1 queues": 2, "2 queues": 4, "4 queues": 6, "max queues": 10}, NotReproduced},
+	} {
+		claim, err := Select([]string{c.id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		doc, err := Run(context.Background(), cores(8), claim, runnerFunc(func(a Arm) Sample {
+			v := c.means[a.Name]
+			return Sample{Values: map[Metric]float64{IOPS: v, IOs: 1000, Contended: v}}
+		}), Options{Profile: ciProfile(), Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := doc.Records[0]
+		o := rec.Tests[0]
+		if rec.Verdict != c.verdict || o.BlocksNeeded != 0 {
+			t.Errorf("claim %s with %v: %s (%+v, %d blocks needed): %s", c.id, c.means, rec.Verdict, o.Interval, o.BlocksNeeded, rec.Why)
+		}
+		if says := strings.Contains(recordText(doc), "refuted above"); says != (c.verdict == Inconclusive) {
+			t.Errorf("claim %s with %v:\n%s", c.id, c.means, recordText(doc))
+		}
+	}
+	o := Test{Want: Below, Against: 20}
+	if at := o.nearest(stats.Interval{Estimate: 25}, 0, 5); at != 20 {
+		t.Errorf("25 is nearest to %v", at)
+	}
+}
+
+type runnerFunc func(Arm) Sample
+
+func (f runnerFunc) RunArm(_ context.Context, a Arm) (Sample, error) { return f(a), nil }
+
+func recordText(d *Document) string {
+	var b strings.Builder
+	_ = d.Text(&b) // a builder never fails
+	return b.String()
+}
+
 // TestFalseVerdicts: where there is no effect, a verdict that there is one must be rare whatever the noise,
 // looks included; and at the bound itself neither verdict may be common.
 func TestFalseVerdicts(t *testing.T) {

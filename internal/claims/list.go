@@ -220,5 +220,8 @@ func (t *Test) bound() string {
 		}
 	}
 	o := Outcome{Test: *t, Low: low, High: high}
+	if t.Against != 0 {
+		return o.claimed() + ", refuted " + o.refuted()
+	}
 	return o.claimed()
 }

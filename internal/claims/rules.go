@@ -176,7 +176,7 @@ func (tb *table) answer(t Test, confidence, minDelta float64) Outcome {
 	o.Verdict = t.decide(shown, o.Low, o.High)
 	near := q.unshow(t.nearest(shown, o.Low, o.High))
 	o.P = d.P(near)
-	if o.Verdict == Inconclusive {
+	if o.Verdict == Inconclusive && !t.between(shown, o.Low, o.High) {
 		o.BlocksNeeded = stats.BlocksNeeded(q.n, (raw.High-raw.Low)/2, math.Abs(raw.Estimate-near))
 	}
 	if q.a != nil {
@@ -233,18 +233,33 @@ func (t *Test) against(bound float64) float64 {
 	return bound
 }
 
+// bounds returns where the claim begins to hold and where it is refuted, in order; of Within, where it begins and
+// ends.
+func (t *Test) bounds(low, high float64) (float64, float64) {
+	switch t.Want {
+	case Below:
+		return high, t.against(high)
+	case Above:
+		return t.against(low), low
+	default:
+		return low, high
+	}
+}
+
 // nearest returns the bound that the estimate must get away from.
 func (t *Test) nearest(i stats.Interval, low, high float64) float64 {
-	switch {
-	case t.Want == Below:
-		return high
-	case t.Want == Above:
+	low, high = t.bounds(low, high)
+	if math.Abs(i.Estimate-low) < math.Abs(i.Estimate-high) {
 		return low
-	case math.Abs(i.Estimate-low) < math.Abs(i.Estimate-high):
-		return low
-	default:
-		return high
 	}
+	return high
+}
+
+// between says whether the estimate lies where the claim neither holds nor is refuted: no number of blocks
+// would decide, if that is where the truth is.
+func (t *Test) between(i stats.Interval, low, high float64) bool {
+	low, high = t.bounds(low, high)
+	return t.Want != Within && low <= i.Estimate && i.Estimate <= high
 }
 
 // seedOf makes every test's resampling its own, and the same for ever.

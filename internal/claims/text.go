@@ -141,7 +141,7 @@ func (d *Document) outcome(b *strings.Builder, o Outcome) {
 	b.WriteString(prose.Wrap(label(""), line))
 	answer := string(o.Verdict)
 	if o.Verdict == Inconclusive {
-		answer += " (the interval crosses " + o.crossed() + "; " + blocksText(o.BlocksNeeded) + ")"
+		answer += " (" + o.undecided() + ")"
 	}
 	if o.SizeVsBand != "" && o.Verdict != NotReproduced && o.Verdict != Inconclusive {
 		where := strings.ToUpper(o.SizeVsBand) + " published band"
@@ -153,11 +153,17 @@ func (d *Document) outcome(b *strings.Builder, o Outcome) {
 	b.WriteString(prose.Wrap(label(""), answer))
 }
 
-func blocksText(n int) string {
-	if n == 0 {
-		return "the estimate is on the bound, no number of blocks would decide"
+// undecided says why an interval decides nothing, and what would.
+func (o *Outcome) undecided() string {
+	low, high := o.Test.bounds(o.Low, o.High)
+	switch {
+	case low < high && o.Test.between(*o.Interval, o.Low, o.High):
+		return fmt.Sprintf("it is claimed %s and refuted %s: between them no number of blocks would decide", o.claimed(), o.refuted())
+	case o.BlocksNeeded == 0:
+		return fmt.Sprintf("the estimate is on the bound %s, no number of blocks would decide", o.crossed())
+	default:
+		return fmt.Sprintf("the interval crosses %s; about %d blocks needed if the estimate holds", o.crossed(), o.BlocksNeeded)
 	}
-	return fmt.Sprintf("about %d blocks needed if the estimate holds", n)
 }
 
 // interval writes the estimate and its interval in the test's unit.
@@ -207,6 +213,14 @@ func (o *Outcome) claimed() string {
 	default:
 		return fmt.Sprintf("%s to %s", o.value(o.Low), o.value(o.High))
 	}
+}
+
+// refuted says from where on the claim is refuted.
+func (o *Outcome) refuted() string {
+	if o.Test.Want == Above {
+		return "below " + o.value(o.Test.against(o.Low))
+	}
+	return "above " + o.value(o.Test.against(o.High))
 }
 
 // crossed names the bound inside the interval.
