@@ -81,6 +81,10 @@ func (l *piLock) Lock(h *Holder) error {
 	for {
 		switch errno := futex.LockPI(l.word); errno {
 		case 0:
+			if l.stopped.Load() != 0 { // meanwhile
+				l.Unlock(h)
+				return ErrStopped
+			}
 			return nil
 		case syscall.EINTR, syscall.EAGAIN:
 			if l.stopped.Load() != 0 {

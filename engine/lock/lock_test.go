@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,6 +126,53 @@ func TestNoLostWakeUps(t *testing.T) {
 	}
 }
 
+// TestSignals: a signal wakes a sleeper without giving it the lock. Everybody gets signals all the time.
+func TestSignals(t *testing.T) {
+	for _, kind := range Names() {
+		t.Run(kind, func(t *testing.T) {
+			const threads, passages = 3, 500
+			procs(t, threads)
+			l := open(t, kind, Options{Holders: threads, YieldAfter: 50})
+			var ids [threads]atomic.Uint32
+			var ended atomic.Bool
+			var storm sync.WaitGroup
+			storm.Go(func() {
+				for !ended.Load() {
+					for i := range ids {
+						if id := ids[i].Load(); id != 0 {
+							_ = syscall.Tgkill(os.Getpid(), int(id), syscall.SIGURG) // the thread may have ended
+						}
+					}
+					runtime.Gosched()
+				}
+			})
+			inside, sum := 0, 0
+			onThreads(threads, func(slot int, h *Holder) {
+				ids[slot].Store(h.threadID)
+				defer ids[slot].Store(0)
+				for range passages {
+					if err := l.Lock(h); err != nil {
+						t.Errorf("thread %d: %v", slot, err)
+						return
+					}
+					inside++
+					sum++
+					cpu.Pause(100)
+					if inside--; inside != 0 {
+						t.Errorf("%d others inside", inside)
+					}
+					l.Unlock(h)
+				}
+			})
+			ended.Store(true)
+			storm.Wait()
+			if sum != threads*passages {
+				t.Errorf("%d passages, want %d", sum, threads*passages)
+			}
+		})
+	}
+}
+
 func TestStopEndsWaiting(t *testing.T) {
 	for _, kind := range Names() {
 		t.Run(kind, func(t *testing.T) {
@@ -142,10 +190,7 @@ func TestStopEndsWaiting(t *testing.T) {
 			all.Go(func() {
 				onThreads(waiters, func(slot int, h *Holder) {
 					coming.Add(1)
-					switch err := l.Lock(h); {
-					case err == nil && (kind == "pi" || kind == "mutex"):
-						l.Unlock(h)
-					case !errors.Is(err, ErrStopped):
+					if err := l.Lock(h); !errors.Is(err, ErrStopped) {
 						t.Errorf("waiter %d: %v, want ErrStopped", slot, err)
 					}
 				})
