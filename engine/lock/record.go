@@ -63,7 +63,7 @@ func (r recorded) remove() error {
 type Leak struct {
 	Key  int32
 	PID  int  // of the process that made it
-	Gone bool // the set did not exist any more; only its record was left
+	Gone bool // the set did not exist any more, or is somebody else's; only its record was left
 }
 
 // Clean removes every semaphore set that is recorded in dir and whose process is dead, with its record, and
@@ -85,15 +85,12 @@ func Clean(dir string) ([]Leak, error) {
 		}
 		leak := Leak{Key: r.Key, PID: o.PID, Gone: true}
 		if !o.OtherBoot {
-			id, err := sysv.Lookup(r.Key)
-			if err == nil {
-				leak.Gone = false
-				err = sysv.Remove(id)
-			}
-			if err != nil && !errors.Is(err, syscall.ENOENT) {
+			removed, err := removeOf(o.PID, r.Key)
+			if err != nil {
 				errs = append(errs, err)
 				continue
 			}
+			leak.Gone = !removed
 		}
 		if err := o.Remove(); err != nil && !errors.Is(err, os.ErrNotExist) {
 			errs = append(errs, err)
@@ -102,6 +99,24 @@ func Clean(dir string) ([]Leak, error) {
 		leaks = append(leaks, leak)
 	}
 	return leaks, errors.Join(errs...)
+}
+
+// removeOf removes the set with that key if it is of that process and still there. The record comes before the
+// set and goes after it, so at its key may be a set of somebody else: one that was there first, or that was made
+// since. Its maker set the value of ours, so no other process was the last to change it.
+func removeOf(pid int, key int32) (removed bool, err error) {
+	id, err := sysv.Lookup(key)
+	if err == nil {
+		var last int
+		if last, err = sysv.LastPID(id); err == nil && (last == 0 || last == pid) {
+			err = sysv.Remove(id)
+			removed = err == nil
+		}
+	}
+	if errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.EACCES) { // ours we could read
+		err = nil
+	}
+	return removed, err
 }
 
 // read returns an orphan's record.

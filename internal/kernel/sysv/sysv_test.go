@@ -3,6 +3,7 @@ package sysv
 import (
 	"errors"
 	"math/rand/v2"
+	"os"
 	"syscall"
 	"testing"
 )
@@ -37,6 +38,9 @@ func TestSet(t *testing.T) {
 	}
 	if err := SetValue(id, 2); err != nil {
 		t.Fatal(err)
+	}
+	if pid, err := LastPID(id); err != nil || pid != os.Getpid() {
+		t.Errorf("LastPID = %d, %v", pid, err)
 	}
 	take, give := Operation{Delta: -1}, Operation{Delta: 1}.Undo()
 	for range 2 {
