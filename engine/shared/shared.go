@@ -13,6 +13,7 @@ package shared
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -163,6 +164,7 @@ type Member struct {
 	box    []engine.Completion // delivered and not yet reaped; guarded by what deliver takes
 	parked bool                // waits for wake; guarded likewise
 	wake   chan struct{}
+	timer  *time.Timer // of a wait that is limited; nil before the first
 
 	counters engine.Counters
 	lastHeld int64
@@ -267,6 +269,10 @@ func (m *Member) hold(ns int64) {
 // returns with the first that are delivered, even if they are fewer than min.
 func (m *Member) Reap(done []engine.Completion, min int, timeout time.Duration) (int, error) {
 	q := m.queue
+	deadline := int64(math.MaxInt64)
+	if timeout > 0 {
+		deadline = q.o.Now() + int64(timeout)
+	}
 	for {
 		if err := m.deliver(); err != nil {
 			return 0, err
@@ -274,18 +280,43 @@ func (m *Member) Reap(done []engine.Completion, min int, timeout time.Duration) 
 		n := m.take(done)
 		enough := n > 0 && n >= min
 		lead := !enough && q.leads.CompareAndSwap(0, int32(m.index+1))
-		m.parked = n == 0 && !lead && min > 0
+		m.parked = n == 0 && !lead && min > 0 && timeout != 0
 		m.delivered()
 		switch {
 		case lead:
 			// What was taken already stays taken: wait only for the rest.
-			k, err := m.leadFor(done[n:], min-n, timeout)
+			k, err := m.leadFor(done[n:], min-n, timeout, deadline)
 			return n + k, err
-		case n > 0 || min <= 0:
+		case n > 0 || min <= 0 || timeout == 0:
 			return n, nil
 		}
-		<-m.wake // a nudge may be an old one: look again
+		timeout = m.park(timeout, deadline)
 	}
+}
+
+// park waits to be roused and returns how long the member may wait yet, as [Member.Reap] counts it. It looks again
+// in any case: a nudge may be an old one, and who is out of time may have been offered the lead.
+func (m *Member) park(timeout time.Duration, deadline int64) time.Duration {
+	if timeout < 0 {
+		<-m.wake
+		return timeout
+	}
+	if m.timer == nil {
+		m.timer = time.NewTimer(timeout)
+	} else {
+		m.timer.Reset(timeout)
+	}
+	select {
+	case <-m.wake:
+		m.timer.Stop()
+	case <-m.timer.C:
+	}
+	return m.left(deadline)
+}
+
+// left is the time until the deadline, and not less than none.
+func (m *Member) left(deadline int64) time.Duration {
+	return time.Duration(max(deadline-m.queue.o.Now(), 0))
 }
 
 // take moves delivered completions out of the box; the boxes are guarded.
@@ -297,7 +328,7 @@ func (m *Member) take(done []engine.Completion) int {
 
 // leadFor waits in the kernel, without the lock, until this member has min completions or the wait ends
 // early, and delivers what it finds to whom it belongs. Then it gives up the lead.
-func (m *Member) leadFor(done []engine.Completion, min int, timeout time.Duration) (int, error) {
+func (m *Member) leadFor(done []engine.Completion, min int, timeout time.Duration, deadline int64) (int, error) {
 	q, n := m.queue, 0
 	atLeast := 1
 	if min <= 0 {
@@ -315,8 +346,11 @@ func (m *Member) leadFor(done []engine.Completion, min int, timeout time.Duratio
 			owner.rouse()
 		}
 		n += m.take(done[n:])
-		if n < min && k > 0 && err == nil {
+		if n < min && k > 0 && err == nil && timeout != 0 {
 			m.delivered()
+			if timeout > 0 { // others' completions do not give it more
+				timeout = m.left(deadline)
+			}
 			continue
 		}
 		if err != nil {

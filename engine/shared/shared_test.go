@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine"
@@ -207,6 +208,82 @@ func (q *brokenQueue) Reap([]engine.Completion, int, time.Duration) (int, error)
 }
 func (q *brokenQueue) Counters() engine.Counters { return engine.Counters{} }
 func (q *brokenQueue) Close() error              { return nil }
+
+// heldQueue finishes what the test says, when it says so.
+type heldQueue struct{ finished chan engine.Completion }
+
+func (q *heldQueue) Submit(reqs []engine.Request) (int, error) { return len(reqs), nil }
+func (q *heldQueue) Reap(done []engine.Completion, _ int, timeout time.Duration) (int, error) {
+	var over <-chan time.Time
+	if timeout >= 0 {
+		over = time.After(timeout)
+	}
+	select {
+	case done[0] = <-q.finished:
+		return 1, nil
+	case <-over:
+		return 0, nil
+	}
+}
+func (q *heldQueue) Counters() engine.Counters { return engine.Counters{} }
+func (q *heldQueue) Close() error              { return nil }
+
+// A wait that is limited ends in time, parked behind a leader and as the leader whom others' completions keep busy:
+// whose arrivals are paced has something else to do then.
+func TestLimitedWaits(t *testing.T) {
+	for _, variant := range []Variant{U2, U2C} {
+		synctest.Test(t, func(t *testing.T) {
+			inner := &heldQueue{finished: make(chan engine.Completion)}
+			began := time.Now()
+			q, err := New(Options{
+				Lock: "mutex", Variant: variant, Members: 3, Config: engine.Config{Depth: 1, BlockBytes: 512},
+				Now:  func() int64 { return int64(time.Since(began)) },
+				Open: func(engine.Config) (engine.Queue, error) { return inner, nil },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer q.Close()
+			reap := func(k int, timeout time.Duration) <-chan int {
+				got := make(chan int, 1)
+				m, err := q.Join(k)
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					n, err := m.Reap(make([]engine.Completion, 1), 1, timeout)
+					if err != nil {
+						t.Error(err)
+					}
+					got <- n
+				}()
+				synctest.Wait()
+				return got
+			}
+			ended := func(who string, got <-chan int, n int, at time.Duration) {
+				t.Helper()
+				if k := <-got; k != n || time.Since(began) != at {
+					t.Errorf("%s, the %s reaped %d after %v, want %d after %v", variant, who, k, time.Since(began), n, at)
+				}
+			}
+			const ms = time.Millisecond
+			leader := reap(0, 10*ms)
+			parked, patient := reap(1, 4*ms), reap(2, -1)
+			ended("parked one", parked, 0, 4*ms)
+			for range 3 {
+				time.Sleep(ms)
+				inner.finished <- engine.Completion{Slot: 1}
+			}
+			ended("leader", leader, 0, 10*ms)
+			time.Sleep(ms)
+			inner.finished <- engine.Completion{Slot: 2} // the lead was handed on
+			ended("patient one", patient, 1, 11*ms)
+			if late := reap(1, 0); <-late != 1 {
+				t.Errorf("%s: what was delivered meanwhile is gone", variant)
+			}
+		})
+	}
+}
 
 // u3 holds the lock for so long per request that others get through no faster.
 func TestHoldingLonger(t *testing.T) {
