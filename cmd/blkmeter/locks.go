@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine/lock"
@@ -63,6 +64,8 @@ func runLocks(cmd *cobra.Command, a *app, o locksOptions) error {
 	if err := o.check(); err != nil {
 		return err
 	}
+	slices.Sort(o.threads) // the last are the most, of which the report speaks in the end
+	o.threads = slices.Compact(o.threads)
 	s := lockbench.Shootout{
 		Kinds: o.kinds, Threads: o.threads, CPUs: cpus, HoldNS: o.holdNS, Duration: o.duration, Rounds: o.rounds, Seed: o.seed,
 		StateDir: journal.Dir(a.env),

@@ -59,6 +59,14 @@ func TestLocksText(t *testing.T) {
 	}
 }
 
+// The report ends with the most threads, in whatever order they were given.
+func TestThreadsOfLocksAreSorted(t *testing.T) {
+	exit, out, errs := cli(t, "locks", "--lock=futex", "--threads=2,1,2", "--duration=1ms", "--rounds=1")
+	if exit != 0 || !strings.Contains(out, "   1 thr  ") || strings.Contains(out, "2 thr   2 thr") {
+		t.Errorf("exit %d, %s\n%s", exit, errs, out)
+	}
+}
+
 func TestBadLockAndClaimArguments(t *testing.T) {
 	for _, c := range []struct {
 		args []string

@@ -209,6 +209,7 @@ func (b *bench) work(i int) {
 	took := time.Since(b.base) - from
 	w.stride = strideFor(b.clockNS, took, w.passages)
 	w.passages = 0
+	w.waits.Reset()
 	if !ramped {
 		return // starved through the whole window, or failed
 	}
@@ -218,7 +219,6 @@ func (b *bench) work(i int) {
 		return
 	}
 	w.gapNS = 0
-	w.waits.Reset()
 	b.passUntil(h, w, ended)
 	after, err := cpu.ThreadUsage()
 	if w.err == nil {

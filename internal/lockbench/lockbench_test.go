@@ -63,6 +63,23 @@ func TestRunCountsWhatHappened(t *testing.T) {
 	}
 }
 
+// A thread that gets nothing in the window leaves nothing of the ramp in it: every wait is one before a passage.
+func TestNoWaitsWithoutPassages(t *testing.T) {
+	r, err := Run(context.Background(), Load{
+		Kind: "ticket", Threads: 6, CPUs: cpus(t)[:1], Ramp: 50 * time.Millisecond, Duration: time.Millisecond, StateDir: t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	passages := 0.0
+	for _, n := range r.PerThread {
+		passages += n
+	}
+	if n := r.Waits.TotalCount(); float64(n) > passages {
+		t.Errorf("%d waits before %v passages", n, passages)
+	}
+}
+
 func TestInterruptedRunEndsEarly(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	why := errors.New("enough")

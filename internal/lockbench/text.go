@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +66,9 @@ func (r *Report) throughput(b *strings.Builder) {
 		}
 		b.WriteByte('\n')
 	}
-	b.WriteString("* more threads than CPUs\n")
+	if slices.ContainsFunc(at, func(i int) bool { return r.Locks[0].Points[i].Threads > len(r.CPUs) }) {
+		b.WriteString("* more threads than CPUs\n")
+	}
 }
 
 func (r *Report) waiting(b *strings.Builder) {
