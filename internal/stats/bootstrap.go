@@ -84,7 +84,7 @@ func Resample(n int, statistic Statistic, o Bootstrap) (*Distribution, error) {
 			drawn[i] = rng.IntN(n)
 		}
 		v := statistic(drawn)
-		if math.IsNaN(v) {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
 			continue // a resample on which the statistic does not exist tells nothing
 		}
 		d.sorted = append(d.sorted, v)

@@ -173,6 +173,22 @@ func resampled(s Statistic, err error) func(n int, o Bootstrap) (*Distribution, 
 	}
 }
 
+// Resamples on which a statistic is infinite tell as little as those on which it is not a number: neither may turn
+// into an end of an interval or a p-value, which a document could not hold.
+func TestResamplesWithoutANumber(t *testing.T) {
+	part, whole := []float64{1, 1, 1, 1, 1, 1, 1, 1}, []float64{0, 0, 0, 1, 1, 1, 1, 1}
+	d, err := resampled(Share(part, whole))(len(part), Default(1)) // all of the first three: 1 in 2,500
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := d.IntervalAt(0.9999)
+	for _, v := range []float64{i.Low, i.High, d.P(0), d.P(1000)} {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			t.Errorf("%+v, p %v and %v", i, d.P(0), d.P(1000))
+		}
+	}
+}
+
 func TestSameSeedSameInterval(t *testing.T) {
 	xs := []float64{1, 5, 2, 8, 3, 9, 4}
 	var seen []Interval
