@@ -151,6 +151,7 @@ type Claim struct {
 	Arms        []Arm
 	Tests       []Test
 	MinArm      time.Duration // arms are at least this long, for what happens seldom
+	Asks        Code          // what disturbs other claims and is what this one asks about
 	Passes      []Arm         // traced once each after the blocks, for what the explanation tells; nothing is decided by them
 	Explain     []string      // what the explain pass looks at
 	Confounders []string

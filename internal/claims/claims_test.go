@@ -451,20 +451,34 @@ func TestArmsThatCannotRunAreLeftOut(t *testing.T) {
 }
 
 func TestDisturbedBlocks(t *testing.T) {
-	steal := func(d *Document) *Record {
+	disturb := func(d *Document, codes func(block int) []Code) *Record {
 		rec := &d.Records[0]
 		for i := range rec.Blocks {
 			for arm, s := range rec.Blocks[i].Samples {
-				s.Codes = []Code{Steal}
+				s.Codes = codes(i)
 				rec.Blocks[i].Samples[arm] = s
 			}
 		}
 		d.Judge()
 		return rec
 	}
+	steal := func(d *Document) *Record { return disturb(d, func(int) []Code { return []Code{Steal} }) }
 	decided, _ := runOne(t, loss(), newSynthetic(1, 0.02, map[string]float64{"futex": 1000, "ticket": 500}), 1)
 	if rec := steal(decided); rec.Verdict != Reproduced || rec.Codes[0] != "STEAL in 6 of 6 blocks" {
 		t.Errorf("a decided claim on a noisy machine: %s %v", rec.Verdict, rec.Codes)
+	}
+	for _, code := range []Code{GeneratorBound, MapMismatch} {
+		for share, want := range map[int]Verdict{4: CannotTest, 3: Reproduced} { // of six blocks
+			rec := disturb(decided, func(block int) []Code {
+				if block < share {
+					return []Code{Steal, code}
+				}
+				return []Code{Steal}
+			})
+			if rec.Verdict != want || want == CannotTest && !strings.Contains(rec.Why, string(code)) {
+				t.Errorf("%s in %d of 6 blocks: %s, %s", code, share, rec.Verdict, rec.Why)
+			}
+		}
 	}
 	decided.Strict = true
 	if rec := steal(decided); rec.Verdict != CannotTest || !strings.Contains(rec.Why, "STEAL") {
@@ -473,6 +487,31 @@ func TestDisturbedBlocks(t *testing.T) {
 	open, _ := runOne(t, loss(), newSynthetic(1, 0.5, map[string]float64{"futex": 1000, "ticket": 900}), 1)
 	if rec := steal(open); rec.Verdict != CannotTest {
 		t.Errorf("an open question on a noisy machine: %s", rec.Verdict)
+	}
+}
+
+// A claim about the generator is not disturbed by what it claims.
+func TestGeneratorBoundIsWhatClaim13Says(t *testing.T) {
+	claim, err := Select([]string{"13"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := twoCPUs
+	env.Device = &Device{Platform: Loop, HardwareQueues: 1}
+	for share, want := range map[float64]Verdict{0.2: Reproduced, 0.01: NotReproduced} {
+		doc, err := Run(context.Background(), env, claim, runnerFunc(func(a Arm) Sample {
+			cost := 1000.0
+			if a.Job.Engine == "null" {
+				cost *= share
+			}
+			return Sample{Values: map[Metric]float64{IOPS: 1e9 / cost, CPUPerIO: cost}, Codes: []Code{GeneratorBound}}
+		}), Options{Profile: ciProfile(), Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec := doc.Records[0]; rec.Verdict != want {
+			t.Errorf("a share of %v: %s %s", share, rec.Verdict, rec.Why)
+		}
 	}
 }
 

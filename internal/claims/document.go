@@ -120,7 +120,7 @@ func (d *Document) judge(r *Record) {
 		r.Why = r.whyNot()
 	}
 	r.summarise()
-	if disturbed, code := r.disturbance(); disturbed && (r.Verdict == Inconclusive || d.Strict) {
+	if disturbed, code := r.disturbance(); disturbed && (r.Verdict == Inconclusive || d.Strict || !code.noise()) {
 		r.Verdict = CannotTest
 		r.Why = fmt.Sprintf("most blocks were disturbed (%s)", code)
 		r.Remedies = []string{Need{Code: code}.Remedy()}
@@ -172,8 +172,12 @@ func (r *Record) whyNot() string {
 	return "no test could decide it"
 }
 
-// disturbance says whether more than half of the blocks were disturbed, and by what most. Codes of explain
-// passes do not count: nothing is timed there.
+// noise says that a disturbance falls on all arms alike, so that what is decided in spite of it stands. A generator
+// at its limit makes unequal arms equal, and I/O that took another way is another experiment.
+func (c Code) noise() bool { return c != MapMismatch && c != GeneratorBound }
+
+// disturbance says whether more than half of the blocks were disturbed, and by what most, or by what is worse than
+// noise. Codes of explain passes do not count: nothing is timed there.
 func (r *Record) disturbance() (bool, Code) {
 	counts := map[Code]int{}
 	explain := map[string]bool{}
@@ -198,7 +202,7 @@ func (r *Record) disturbance() (bool, Code) {
 	for _, c := range []Code{MapMismatch, GeneratorBound, NotSteady, GC, Steal} {
 		if counts[c] > 0 {
 			r.Codes = append(r.Codes, fmt.Sprintf("%s in %d of %d blocks", c, counts[c], len(r.Blocks)))
-			if worst == "" || counts[c] > counts[worst] {
+			if worst == "" || counts[c] > counts[worst] && (worst.noise() || 2*counts[worst] <= len(r.Blocks)) {
 				worst = c
 			}
 		}

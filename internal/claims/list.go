@@ -96,7 +96,7 @@ what was published, on other machines.
 - **explain**: what else was seen, from passes that are traced and never timed.
 - **seen**: what disturbed blocks. With the profiles bench and full, a verdict from mostly disturbed blocks is
   withheld; with ci it stands if it is decided, since noise falls on all arms, and only an undecided one becomes
-  CANNOT BE TESTED HERE.
+  CANNOT BE TESTED HERE. GENERATOR_BOUND and MAP_MISMATCH are no noise, and no verdict stands against them.
 - **not testable here**: claims whose preconditions failed.
 
 The intervals are bias-corrected and accelerated bootstrap intervals over blocks, widened for few blocks. The

@@ -671,6 +671,7 @@ func deviceClaims() []Claim {
 			Conditions: "7 Optane drives",
 			Mechanism:  "the generator's own work per I/O",
 			Decides:    map[Platform]string{NVMe: "yes", NullBlk: "yes", Loop: "yes"},
+			Asks:       GeneratorBound,
 			Needs:      onDevice(),
 			Arms: []Arm{
 				{Name: "as usual", Threads: Threads{N: 1}, Job: batched(reads("io_uring", 4096, 32), 1, 1)},

@@ -373,6 +373,7 @@ func (s *session) runArm(ctx context.Context, a Arm) (Sample, error) {
 	if err != nil {
 		return Sample{}, fmt.Errorf("arm %s: %w", a.Name, err)
 	}
+	sample.Codes = slices.DeleteFunc(sample.Codes, func(c Code) bool { return c == s.claim.Asks })
 	return sample, nil
 }
 
