@@ -98,7 +98,8 @@ type Reopener interface {
 // A queue that can be shared (engine/shared) lets Submit and Reap run at the same time in two threads, as
 // long as there is one caller of each; its Config says Shared.
 
-// Counters is what a queue counted about itself since it was made.
+// Counters is what a queue counted about itself since it was made; the two longest times are those of the measured
+// window.
 type Counters struct {
 	Syscalls      uint64 // system calls made to submit, wait and reap
 	LockWaitNS    int64  // time spent waiting for the shared queue's lock; 0 on a private queue

@@ -267,7 +267,7 @@ type Fairness struct {
 	LockAcquires   int64   `json:"lock_acquires"`
 	WaitPerIONS    float64 `json:"lock_wait_per_io_ns"`
 	WaitMaxNS      int64   `json:"lock_wait_max_ns"`
-	LongestGapNS   int64   `json:"longest_gap_ns"` // longest time a worker went without the lock while it wanted it
+	LongestGapNS   int64   `json:"longest_gap_ns"` // longest time between two times that a worker had the lock, waiting for I/O and arrivals included
 	TagsTotal      int     `json:"tags_total"`     // most requests in flight over all workers
 	HonestSentence string  `json:"note"`
 }

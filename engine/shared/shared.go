@@ -378,6 +378,14 @@ func (m *Member) rouse() {
 	}
 }
 
+// Measure begins the longest wait and gap anew: those of before are no part of the measured window.
+func (m *Member) Measure() {
+	m.counters.LockWaitMaxNS, m.counters.LockGapMaxNS = 0, 0
+	if m.lastHeld != 0 {
+		m.lastHeld = m.queue.o.Now()
+	}
+}
+
 // Counters returns what this member counted of the lock; the system calls are the queue's.
 func (m *Member) Counters() engine.Counters { return m.counters }
 

@@ -285,6 +285,41 @@ func TestLimitedWaits(t *testing.T) {
 	}
 }
 
+// What is longest is that of the measured window, whatever the ramp saw.
+func TestLongestTimesAreMeasured(t *testing.T) {
+	now := int64(1000)
+	q, err := New(Options{
+		Lock: "mutex", Members: 1, Config: engine.Config{Depth: 1, BlockBytes: 512}, Now: func() int64 { now += 10; return now },
+		Open: func(engine.Config) (engine.Queue, error) { return &brokenQueue{}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	m, err := q.Join(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass := func() {
+		if err := m.acquire(); err != nil {
+			t.Fatal(err)
+		}
+		m.release()
+	}
+	pass()
+	now += 5000
+	pass()
+	if c := m.Counters(); c.LockGapMaxNS < 5000 {
+		t.Errorf("in the ramp: %+v", c)
+	}
+	now += 5000
+	m.Measure()
+	pass()
+	if c := m.Counters(); c.LockWaitMaxNS != 10 || c.LockGapMaxNS != 20 || c.LockAcquires != 3 {
+		t.Errorf("in the window: %+v", c)
+	}
+}
+
 // u3 holds the lock for so long per request that others get through no faster.
 func TestHoldingLonger(t *testing.T) {
 	const hold, depth = int64(200 * time.Microsecond), 4

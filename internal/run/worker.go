@@ -12,6 +12,7 @@ import (
 
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/offload"
+	"github.com/blkmeter/blkmeter/engine/shared"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
@@ -228,6 +229,9 @@ func (w *worker) measureFrom() {
 		w.timing.usage = usage
 	}
 	w.timing.counters = w.queue.Counters()
+	if member, ok := w.queue.(*shared.Member); ok {
+		member.Measure()
+	}
 }
 
 // usage is what the worker has cost so far: its thread, and those of a pool.
