@@ -60,8 +60,12 @@ const (
 	ended
 )
 
-// grace is how long waiters may take to leave after the end before the lock is stopped under them.
-const grace = 5 * time.Second
+// grace is how much longer than planned an experiment may take before its lock is stopped under the waiters. The
+// thread that keeps the time is one among those that contend, and gets its turn when they have had theirs.
+const (
+	grace          = 5 * time.Second
+	gracePerThread = 20 * time.Millisecond
+)
 
 // worker is one thread's private state.
 type worker struct {
@@ -118,7 +122,7 @@ func Run(ctx context.Context, l Load) (*Result, error) {
 
 	lk, err := lock.New(l.Kind, lock.Options{
 		Holders: l.Threads, YieldAfter: l.YieldAfter, StateDir: l.StateDir,
-		MaxLife: l.Ramp + l.Duration + grace,
+		MaxLife: l.Ramp + l.Duration + grace + time.Duration(l.Threads)*gracePerThread,
 	})
 	if err != nil {
 		return nil, err
