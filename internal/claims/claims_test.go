@@ -759,13 +759,17 @@ func TestKernelLocksAreTold(t *testing.T) {
 }
 
 // TestACurveNeedsThreeLoads: two points fit any curve.
-func TestACurveNeedsThreeLoads(t *testing.T) {
-	tb := &table{
-		blocks: blocksOf(map[string]map[Metric]float64{"a@1": {IOPS: 1}, "a@2": {IOPS: 2}}, nil),
-		arms:   map[string]ArmRecord{"a@1": {Series: "a", Load: 1}, "a@2": {Series: "a", Load: 2}},
+func TestACurveNeedsLoads(t *testing.T) {
+	values, arms := map[string]map[Metric]float64{}, map[string]ArmRecord{}
+	for n := 1.0; n < 6; n++ {
+		for _, series := range []string{"a", "b"} {
+			name := fmt.Sprintf("%s@%v", series, n)
+			values[name], arms[name] = map[Metric]float64{IOPS: n}, ArmRecord{Series: series, Load: n}
+		}
 	}
+	tb := &table{blocks: blocksOf(values, nil), arms: arms}
 	o := tb.answer(Test{Rule: RuleCurve, Metric: IOPS, Of: []string{"a"}, To: []string{"b"}, Want: Above, Decides: true}, 0.95, 0)
-	if o.Verdict != CannotTest || !strings.Contains(o.Why, "2 arms of a") {
+	if o.Verdict != CannotTest || !strings.Contains(o.Why, "6 loads or more, and 5 arms of a") {
 		t.Errorf("%s: %s", o.Verdict, o.Why)
 	}
 }

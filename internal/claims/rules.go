@@ -678,8 +678,8 @@ func (tb *table) curve(t Test) (*quantity, error) {
 		slices.SortFunc(series[i], func(a, b string) int { return int(math.Copysign(1, tb.arms[a].Load-tb.arms[b].Load)) })
 	}
 	for i, name := range []string{t.Of[0], t.To[0]} {
-		if len(series[i]) < 3 {
-			return nil, fmt.Errorf("a curve needs three loads or more, and %d arms of %s were run", len(series[i]), name)
+		if len(series[i]) < stats.MinLoads {
+			return nil, fmt.Errorf("a curve needs %d loads or more, and %d arms of %s were run", stats.MinLoads, len(series[i]), name)
 		}
 	}
 	cols, n, err := tb.columns(slices.Concat(series[0], series[1]), t.Metric)

@@ -40,8 +40,8 @@ type Load struct {
 	Throughput []float64 `json:"throughput"` // of each block, > 0
 }
 
-// minLoads is how many concurrencies three coefficients need before their fit says anything.
-const minLoads = 6
+// MinLoads is how many concurrencies three coefficients need before their fit says anything.
+const MinLoads = 6
 
 // Curve is a fitted USL with bootstrap intervals.
 type Curve struct {
@@ -120,8 +120,8 @@ func QuickUSL(loads []Load) (USL, error) {
 
 // prepare checks the loads and returns each one's mean of ln X, all of ln X, and their pooled deviation.
 func prepare(loads []Load) (points []point, logs [][]float64, sd float64, err error) {
-	if len(loads) < minLoads {
-		return nil, nil, 0, fmt.Errorf("the scalability law needs %d different loads, there are %d", minLoads, len(loads))
+	if len(loads) < MinLoads {
+		return nil, nil, 0, fmt.Errorf("the scalability law needs %d different loads, there are %d", MinLoads, len(loads))
 	}
 	points = make([]point, len(loads))
 	logs = make([][]float64, len(loads))
