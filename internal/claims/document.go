@@ -198,7 +198,7 @@ func (r *Record) disturbance() (bool, Code) {
 		}
 	}
 	worst := Code("")
-	r.Codes = nil
+	r.Codes = []string{} // not null in the document
 	for _, c := range []Code{MapMismatch, GeneratorBound, NotSteady, GC, Steal} {
 		if counts[c] > 0 {
 			r.Codes = append(r.Codes, fmt.Sprintf("%s in %d of %d blocks", c, counts[c], len(r.Blocks)))
