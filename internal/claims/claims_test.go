@@ -1128,6 +1128,20 @@ func FuzzJudge(f *testing.F) {
 	f.Add(saved.Bytes())
 	f.Add([]byte(`{"schema": "blkmeter.claims/1", "claims": [{"blocks": [{}, {}], "tests": [{"test": {"rule": "explained", "of": ["a"], "decides": true}}]}]}`))
 	f.Add([]byte(`{"schema": "blkmeter.claims/1", "claims": [{"blocks": [{}], "arms": [{"name": "a"}], "tests": [{"test": {"rule": "curve", "than": {}, "of": ["a"], "to": ["a"]}}]}]}`))
+	for _, damage := range []struct{ from, to string }{
+		{`"confidence": 0.99`, `"confidence": 3.99`},
+		{`"confidence": 0.99`, `"confidence": -0.99`},
+		{`"delta": 0.1`, `"delta": 1e308`},
+		{`"delta": 0.1`, `"low": -5, "high": -5`},
+		{`"rule": "ratio"`, `"rule": "tail", "quantile": 7`},
+		{`"ops_per_s": `, `"ops_per_s": -`},
+	} {
+		damaged := strings.ReplaceAll(saved.String(), damage.from, damage.to)
+		if damaged == saved.String() {
+			f.Fatalf("the document has no %s", damage.from)
+		}
+		f.Add([]byte(damaged))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		d, err := Load(bytes.NewReader(text))
 		if err != nil {
@@ -1137,6 +1151,11 @@ func FuzzJudge(f *testing.F) {
 		for _, r := range d.Records {
 			if len(r.Blocks) > 0 && !slices.Contains([]Verdict{Reproduced, NotReproduced, Inconclusive, CannotTest}, r.Verdict) {
 				t.Errorf("claim %s: verdict %q", r.ID, r.Verdict)
+			}
+			for _, o := range r.Tests {
+				if len(r.Blocks) > 0 && !(o.P >= 0 && o.P <= 1 && o.PHolm >= o.P) {
+					t.Errorf("claim %s, %s: p %v, corrected %v", r.ID, o.Test.Name, o.P, o.PHolm)
+				}
 			}
 		}
 		var out bytes.Buffer

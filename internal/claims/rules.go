@@ -172,9 +172,13 @@ func (tb *table) answer(t Test, confidence, minDelta float64) Outcome {
 			return o
 		}
 	}
+	near := q.unshow(t.nearest(shown, o.Low, o.High))
+	if math.IsNaN(near) {
+		o.Verdict, o.Why = CannotTest, "no ratio is on the other side of its bound"
+		return o
+	}
 	o.Interval = &shown
 	o.Verdict = t.decide(shown, o.Low, o.High)
-	near := q.unshow(t.nearest(shown, o.Low, o.High))
 	o.P = d.P(near)
 	if o.Verdict == Inconclusive && !t.between(shown, o.Low, o.High) {
 		o.BlocksNeeded = stats.BlocksNeeded(q.n, (raw.High-raw.Low)/2, math.Abs(raw.Estimate-near))
