@@ -124,7 +124,11 @@ func (o *Opener) existing(s subject, spec Spec, inv *device.Inventory) (*Target,
 	}
 	made := o.isMade(s)
 	if spec.Access == ReadWrite && !made {
-		if err := o.guard(inv).consent(s, spec); err != nil {
+		err := o.guard(inv).consent(s, spec)
+		if err == nil && s.kind == File {
+			err = o.refuseBusy(s, inv, inv.BeyondFile(s.info.ID))
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
