@@ -18,6 +18,7 @@ import (
 	"github.com/blkmeter/blkmeter/internal/kernel/cpu"
 	"github.com/blkmeter/blkmeter/internal/lockbench"
 	"github.com/blkmeter/blkmeter/internal/run"
+	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/fiojob"
 	"github.com/spf13/cobra"
@@ -200,12 +201,8 @@ func claimsSubject(ctx context.Context, a *app, o claimsOptions, path string) (*
 // writeClaims writes the document where the user wants it.
 func writeClaims(a *app, o claimsOptions, doc *claims.Document) (err error) {
 	if o.output != "" {
-		f, err := os.Create(o.output)
-		if err != nil {
-			return fault.Wrap(err, fault.ExitUsage, "CANNOT_WRITE", "", "the document cannot be written")
-		}
-		if err := errors.Join(doc.Save(f), f.Close()); err != nil {
-			return fault.Wrap(err, fault.ExitUsage, "CANNOT_WRITE", "", "the document cannot be written")
+		if err := report.SaveFile(o.output, doc.Save); err != nil {
+			return err
 		}
 	}
 	if o.json {
