@@ -100,7 +100,7 @@ func (o *Opener) Open(spec Spec) (*Target, error) {
 	case errors.Is(err, fs.ErrNotExist) && spec.Create && spec.Later:
 		return o.plan(spec, inv)
 	case errors.Is(err, fs.ErrNotExist) && spec.Create:
-		return o.create(spec, inv)
+		return o.create(spec, inv, false)
 	case err != nil:
 		return nil, missing(spec.Path, err, inv)
 	case s.kind == character:
