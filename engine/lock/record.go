@@ -105,7 +105,7 @@ func Clean(dir string) ([]Leak, error) {
 }
 
 // read returns an orphan's record.
-func read(o *journal.Orphan) (record, error) {
+func read(o *journal.Found) (record, error) {
 	var r record
 	err := o.Body(&r)
 	if err == nil && r.Key <= 0 {
