@@ -50,8 +50,7 @@ func SaveFile(path string, write func(io.Writer) error) error {
 		case fi.IsDir():
 			return cannotWrite(syscall.EISDIR, path)
 		case fi.Mode()&fs.ModeDevice != 0 && fi.Mode()&fs.ModeCharDevice == 0:
-			return fault.New(fault.ExitRefused, "OUTPUT_IS_DEVICE", "name a file to write the result to",
-				"the output %s is a block device", path)
+			return deviceOutput(path)
 		case !fi.Mode().IsRegular():
 			return writeThrough(target, write)
 		}
@@ -61,6 +60,36 @@ func SaveFile(path string, write func(io.Writer) error) error {
 		return cannotWrite(err, path)
 	}
 	return nil
+}
+
+// Create opens a file for what a run writes along the way (logs, dumps, what commands print): made new with the
+// permissions, or with what it held cut off, unless append. As with [SaveFile] a block device, which a link may lead
+// to, is refused.
+func Create(path string, perm fs.FileMode, append bool) (*os.File, error) {
+	mode := 0
+	if append {
+		mode = os.O_APPEND
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|mode, perm)
+	if err != nil {
+		return nil, err
+	}
+	switch fi, e := f.Stat(); {
+	case e != nil:
+		err = e
+	case fi.Mode()&fs.ModeDevice != 0 && fi.Mode()&fs.ModeCharDevice == 0:
+		err = deviceOutput(path)
+	case fi.Mode().IsRegular() && !append:
+		err = f.Truncate(0)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func deviceOutput(path string) error {
+	return fault.New(fault.ExitRefused, "OUTPUT_IS_DEVICE", "name a file to write the result to", "the output %s is a block device", path)
 }
 
 func cannotWrite(err error, path string) error {

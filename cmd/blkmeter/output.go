@@ -13,6 +13,7 @@ import (
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/report/fio"
 	"github.com/blkmeter/blkmeter/report/text"
+	"github.com/blkmeter/blkmeter/workloads"
 	"github.com/blkmeter/blkmeter/workloads/fiojob"
 )
 
@@ -58,6 +59,22 @@ func (a *app) newDocuments(settings *fiojob.Settings, asFio bool) (*documents, e
 		return fio.Write(w, doc.result, formats, o)
 	}
 	return d, nil
+}
+
+// refuseTargets refuses to write documents to a file that is a target of the plan: they would take its place.
+func (d *documents) refuseTargets(plan *workloads.Plan) error {
+	output, err := os.Stat(d.path)
+	if err != nil {
+		return nil
+	}
+	for i := range plan.Jobs {
+		for _, path := range plan.Jobs[i].Paths(0) {
+			if target, err := os.Stat(path); err == nil && os.SameFile(target, output) && output.Mode().IsRegular() {
+				return fault.New(fault.ExitRefused, "OUTPUT_IS_TARGET", "name another file with --output", "the output %s is a target of job %s", d.path, plan.Jobs[i].Name)
+			}
+		}
+	}
+	return nil
 }
 
 // add writes a document behind those before it. A file gets its new content only when the first one is

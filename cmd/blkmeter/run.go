@@ -129,6 +129,9 @@ func (a *app) runPlan(ctx context.Context, plan *workloads.Plan, settings *fiojo
 		settings.Formats = append(settings.Formats, "terse")
 	}
 	out, err := a.newDocuments(settings, asFio)
+	if err == nil {
+		err = out.refuseTargets(plan)
+	}
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func removeOf(pid int, key int32) (removed bool, err error) {
 }
 
 // read returns an orphan's record.
-func read(o *journal.Orphan) (record, error) {
+func read(o *journal.Found) (record, error) {
 	var r record
 	err := o.Body(&r)
 	if err == nil && r.Key <= 0 {

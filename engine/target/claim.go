@@ -3,7 +3,10 @@ package target
 import (
 	"errors"
 	"os"
+	"path/filepath"
+	"syscall"
 
+	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 )
@@ -56,13 +59,51 @@ func (o *Opener) agreeAgain(s subject, spec Spec) error {
 	if n == nil {
 		return nil
 	}
-	writers := inv.Writers(n)
-	if len(writers) == 0 {
-		return nil
+	if writers := inv.Writers(n); len(writers) > 0 {
+		return writerFault(s.path, "it", writers[0])
 	}
-	w := writers[0]
+	return o.refuseBusy(s, inv, inv.BeyondClaim(n))
+}
+
+// refuseBusy refuses to write to a subject when one of the devices that a write to it reaches, and that no claim
+// of it holds, is claimed by somebody else, however hidden, or open for writing.
+func (o *Opener) refuseBusy(s subject, inv *device.Inventory, beyond []*device.Node) error {
+	for _, n := range beyond {
+		if o.claimed(inv, n) {
+			continue
+		}
+		path := filepath.Join("/dev", n.Name)
+		file, err := blk.Open(path, blk.Flags{Exclusive: true})
+		switch {
+		case errors.Is(err, syscall.EBUSY):
+			return fault.Wrap(err, fault.ExitRefused, "REFUSED_IN_USE", "find who uses "+path+" and end that; --destroy does not lift this",
+				"refused to write to %s: %s stores the same data, and the kernel says that it is in use [found by opening it with O_EXCL]", s.path, path)
+		case err == nil:
+			if err := file.Close(); err != nil {
+				return err
+			}
+		}
+		if writers := inv.Writers(n); len(writers) > 0 {
+			return writerFault(s.path, path+", which stores the same data,", writers[0])
+		}
+	}
+	return nil
+}
+
+// claimed says whether this run has a claim by which the kernel would keep it from claiming n.
+func (o *Opener) claimed(inv *device.Inventory, n *device.Node) bool {
+	for devT := range o.claims {
+		c := inv.ByDevT(devT)
+		if c == n || c != nil && (c.Disk == n.Name || c.Name == n.Disk) {
+			return true
+		}
+	}
+	return false
+}
+
+func writerFault(path, what string, w device.Process) error {
 	return fault.New(fault.ExitRefused, "REFUSED_IN_USE", "end that process first; --destroy does not lift this",
-		"refused to write to %s: process %d (%s) has it open for writing [found in %s]", s.path, w.PID, w.Command, w.Found)
+		"refused to write to %s: process %d (%s) has %s open for writing [found in %s]", path, w.PID, w.Command, what, w.Found)
 }
 
 // sameDevice checks that what was opened to be claimed is the block device that the guard was asked about.

@@ -12,8 +12,9 @@ import (
 )
 
 // create makes a new regular file of the wanted size. Its blocks are allocated where the file system can,
-// and unwritten: Fill writes them.
-func (o *Opener) create(spec Spec, inv *device.Inventory) (*Target, error) {
+// and unwritten: Fill writes them. An unnamed one loses its name first, since allocating can take long and the
+// process can be killed meanwhile.
+func (o *Opener) create(spec Spec, inv *device.Inventory, unnamed bool) (*Target, error) {
 	dir, err := o.placeFor(spec, inv)
 	if err != nil {
 		return nil, err
@@ -29,6 +30,12 @@ func (o *Opener) create(spec Spec, inv *device.Inventory) (*Target, error) {
 			err = errors.Join(err, os.Remove(s.resolved))
 		}
 		return nil, openFault(spec.Path, spec, err)
+	}
+	if unnamed {
+		if err := os.Remove(s.resolved); err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
+		return o.adopt(s, spec, file, inv)
 	}
 	t, err := o.adopt(s, spec, file, inv)
 	if err != nil {

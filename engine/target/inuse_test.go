@@ -155,7 +155,11 @@ func TestMountedWhereNoProcessLives(t *testing.T) {
 	testlab.Run(t, "unshare", "--mount="+hold, "--propagation", "private", "mount", d.Path, dir)
 	t.Cleanup(func() { testlab.Run(t, "umount", hold) })
 	wantInUse(t, d.Path, "the kernel says it is in use [found by opening it with O_EXCL]")
+	wantInUse(t, d.Backing, d.Path+" stores the same data, and the kernel says that it is in use")
+	second := testlab.Loop(t, testlab.LoopOptions{Backing: d.Backing})
+	wantInUse(t, second.Path, d.Path+" stores the same data, and the kernel says that it is in use")
 	testlab.Run(t, "nsenter", "--mount="+hold, "umount", dir)
+	wantWritable(t, d.Backing)
 	wantWritable(t, d.Path)
 }
 
@@ -218,6 +222,30 @@ func TestLoopOverLoop(t *testing.T) {
 	})
 }
 
+// A loop device remembers the path of what is under it, and the path may lead nowhere by now.
+func TestLoopOverLoopByANodeThatIsGone(t *testing.T) {
+	testlab.Require(t, "root")
+	lower := testlab.Loop(t, testlab.LoopOptions{Tmpfs: true})
+	node := filepath.Join(t.TempDir(), "node")
+	testlab.Run(t, "mknod", node, "b", "7", strconv.Itoa(lower.Number))
+	upper := testlab.Loop(t, testlab.LoopOptions{Backing: node})
+	if err := os.Remove(node); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("the upper one mounted", func(t *testing.T) {
+		wantInUse(t, lower.Path, upper.Name+" is mounted on "+testlab.Mount(t, upper.Path))
+	})
+	t.Run("the lower one mounted", func(t *testing.T) {
+		wantInUse(t, upper.Path, lower.Name+" is mounted on "+testlab.Mount(t, lower.Path))
+	})
+	t.Run("both in one run", func(t *testing.T) {
+		o := &Opener{}
+		for _, d := range []*testlab.LoopDevice{lower, upper} {
+			mustOpen(t, o, Spec{Path: d.Path, Access: ReadWrite, Direct: true, Destroy: []string{d.Name}})
+		}
+	})
+}
+
 func TestDataIsNamedAndGivenUpOnlyByName(t *testing.T) {
 	testlab.Require(t, "root")
 	d := testlab.Loop(t, testlab.LoopOptions{Tmpfs: true})
@@ -262,6 +290,7 @@ func TestOpenForWritingByAnotherProcess(t *testing.T) {
 		testlab.InPrivateNamespace(t, "exec 3<>"+d.Path)
 		wantInUse(t, d.Path, "has it open for writing")
 		wantInUse(t, part, "has it open for writing")
+		wantInUse(t, d.Backing, "has "+d.Path+", which stores the same data, open for writing")
 	})
 	t.Run("no longer", func(t *testing.T) { wantWritable(t, d.Path) })
 }

@@ -57,8 +57,12 @@ func (o *Opener) inventory() *device.Inventory {
 		if n.Backing == "" {
 			continue
 		}
-		if status, err := loopStatus("/dev/" + n.Name); err == nil && status.BackingRdev.IsZero() {
-			n.BackingID = status.Backing
+		status, err := loopStatus("/dev/" + n.Name)
+		if err != nil {
+			continue
+		}
+		if n.BackingID, n.BackingDev = status.Backing, status.BackingRdev; !n.BackingDev.IsZero() {
+			n.BackingID = blk.FileID{} // of a device it is the node's, and one of many
 		}
 	}
 	return inv

@@ -100,7 +100,7 @@ func (o *Opener) Open(spec Spec) (*Target, error) {
 	case errors.Is(err, fs.ErrNotExist) && spec.Create && spec.Later:
 		return o.plan(spec, inv)
 	case errors.Is(err, fs.ErrNotExist) && spec.Create:
-		return o.create(spec, inv)
+		return o.create(spec, inv, false)
 	case err != nil:
 		return nil, missing(spec.Path, err, inv)
 	case s.kind == character:
@@ -124,7 +124,11 @@ func (o *Opener) existing(s subject, spec Spec, inv *device.Inventory) (*Target,
 	}
 	made := o.isMade(s)
 	if spec.Access == ReadWrite && !made {
-		if err := o.guard(inv).consent(s, spec); err != nil {
+		err := o.guard(inv).consent(s, spec)
+		if err == nil && s.kind == File {
+			err = o.refuseBusy(s, inv, inv.BeyondFile(s.info.ID))
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -37,7 +37,7 @@ func (o *Opener) Scratch(ctx context.Context, dir string, size int64, direct boo
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(t.Remove(), t.Fill(ctx, 0, size, nil)); err != nil {
+	if err := t.Fill(ctx, 0, size, nil); err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
@@ -48,10 +48,10 @@ func (o *Opener) createScratch(path string, size int64, direct bool) (*Target, e
 	defer o.mu.Unlock()
 	inv := o.inventory()
 	spec := Spec{Path: path, Access: ReadWrite, Direct: direct, Create: true, SizeBytes: size}
-	t, err := o.create(spec, inv)
+	t, err := o.create(spec, inv, true)
 	if err != nil && direct && fault.Of(err).Code == "NO_DIRECT_IO" {
 		spec.Direct = false
-		t, err = o.create(spec, inv)
+		t, err = o.create(spec, inv, true)
 	}
 	return t, err
 }

@@ -36,6 +36,35 @@ func TestScratchIsWrittenAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// A file system may take long to allocate, and the process may be killed then: the name goes before.
+func TestScratchHasNoNameWhileItIsAllocated(t *testing.T) {
+	dir := testlab.Dir(t, true)
+	made := make(chan error, 1)
+	var o Opener
+	go func() {
+		target, err := o.createScratch(filepath.Join(dir, "scratch"), 256<<20, false)
+		if err == nil {
+			err = target.Close()
+		}
+		made <- err
+	}()
+	looks, named := 0, 0
+	for {
+		select {
+		case err := <-made:
+			if err != nil || looks == 0 || named > looks/2 {
+				t.Errorf("%v; at %d of %d looks the file had a name", err, named, looks)
+			}
+			return
+		default:
+		}
+		if _, err := os.Lstat(filepath.Join(dir, "scratch")); err == nil {
+			named++
+		}
+		looks++
+	}
+}
+
 // zeroBlocks counts the 4 KiB blocks of a target that hold nothing but zeros.
 func zeroBlocks(target *Target) (int, error) {
 	data, err := os.ReadFile(filepath.Join("/proc/self/fd", strconv.Itoa(target.FD())))

@@ -21,6 +21,7 @@ type Node struct {
 	MapperUUID string     // of a dm device: says who made it: LVM-, CRYPT-, mpath-, part1-
 	Backing    string     // of a loop device: the path of its file when it was attached
 	BackingID  blk.FileID // of a loop device over a file: the file that Backing leads to now; zero when none
+	BackingDev blk.DevT   // of a loop device over a block device: the device that Backing leads to now
 	Hidden     bool       // a path of a multipath device: not to be opened
 	dir        string     // its directory in /sys/devices
 }
@@ -36,7 +37,6 @@ type Inventory struct {
 
 	mountsOn map[*Node][]Mount
 	swapsOn  map[*Node][]Swap
-	loopsOn  map[*Node][]*Node // loop devices over a block device
 }
 
 // ReadInventory takes the snapshot.
@@ -69,7 +69,7 @@ func ReadInventory(root Root) *Inventory {
 
 // index notes which device each mount, swap area and loop device is on.
 func (inv *Inventory) index() {
-	inv.mountsOn, inv.swapsOn, inv.loopsOn = map[*Node][]Mount{}, map[*Node][]Swap{}, map[*Node][]*Node{}
+	inv.mountsOn, inv.swapsOn = map[*Node][]Mount{}, map[*Node][]Swap{}
 	for _, m := range inv.Mounts {
 		for _, n := range inv.mountDevices(m) {
 			inv.mountsOn[n] = append(inv.mountsOn[n], m)
@@ -82,7 +82,7 @@ func (inv *Inventory) index() {
 	}
 	for _, loop := range inv.Nodes {
 		if n := inv.ByPath(loop.Backing); loop.Backing != "" && n != nil {
-			inv.loopsOn[n] = append(inv.loopsOn[n], loop)
+			loop.BackingDev = n.DevT
 		}
 	}
 }
@@ -169,4 +169,12 @@ func (inv *Inventory) LoopsOnFile(file blk.FileID) []*Node {
 }
 
 // LoopsOn returns the loop devices whose backing is the block device with number d.
-func (inv *Inventory) LoopsOn(d blk.DevT) []*Node { return inv.loopsOn[inv.byDevT[d]] }
+func (inv *Inventory) LoopsOn(d blk.DevT) []*Node {
+	var loops []*Node
+	for _, n := range inv.Nodes {
+		if !d.IsZero() && n.BackingDev == d {
+			loops = append(loops, n)
+		}
+	}
+	return loops
+}

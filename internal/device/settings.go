@@ -88,6 +88,9 @@ func Apply(root Root, dir string, disks []string, settings []Setting) (*Changes,
 		return nil, fault.Wrap(err, fault.ExitEnvironment, "JOURNAL", "make "+dir+" writable, or set XDG_STATE_HOME",
 			"cannot note the settings' old values, so they are not changed")
 	}
+	if err := c.refuseTogether(dir); err != nil {
+		return nil, errors.Join(err, c.entry.Remove())
+	}
 	for _, change := range c.List {
 		if !change.Asked {
 			continue
@@ -104,6 +107,25 @@ func Apply(root Root, dir string, disks []string, settings []Setting) (*Changes,
 		return nil, errors.Join(err, c.Restore())
 	}
 	return c, nil
+}
+
+// refuseTogether refuses to change a disk while another run has it changed: each would take the other's values for
+// the old ones, and whichever ended last would leave them. Both have their journals by now, so one sees the other.
+func (c *Changes) refuseTogether(dir string) error {
+	living, _ := journal.Living(dir, settingsJournal) // an entry that cannot be read keeps nobody from anything
+	for i := range living {
+		var theirs []Change
+		if err := living[i].Body(&theirs); err != nil {
+			continue
+		}
+		for _, t := range theirs {
+			if slices.ContainsFunc(c.List, func(change Change) bool { return change.Disk == t.Disk }) {
+				return fault.New(fault.ExitRefused, "SET_IN_USE", "wait until it ends, or leave --set out",
+					"process %d has changed settings of %s for its run", living[i].PID, t.Disk)
+			}
+		}
+	}
+	return nil
 }
 
 // followsScheduler says whether an attribute changes along with the scheduler.

@@ -150,6 +150,9 @@ func TestRestoreAfterSIGKILL(t *testing.T) {
 	if restored, err := RestoreOrphans("", state); err != nil || len(restored) != 0 {
 		t.Errorf("while the process lives: %v, %v", restored, err)
 	}
+	if _, err := Apply("", state, []string{d.Name}, []Setting{{"scheduler", "bfq"}}); fault.Of(err).Code != "SET_IN_USE" || fault.Of(err).Exit != fault.ExitRefused {
+		t.Errorf("changing what a living process has changed: %v, want SET_IN_USE", err)
+	}
 	if now := set(d); line != "applied\n" || now != "mq-deadline 32" {
 		t.Errorf("the child said %q and set %s", line, now)
 	}

@@ -91,7 +91,7 @@ func (inv *Inventory) below(n *Node) (next *Node, between []string) {
 }
 
 func (inv *Inventory) belowLoop(n *Node) (next *Node, between []string) {
-	if under := inv.ByPath(n.Backing); under != nil {
+	if under := inv.byDevT[n.BackingDev]; under != nil {
 		return under, nil
 	}
 	fs := inv.FileSystemOf(n.Backing, n.BackingID.Dev)

@@ -68,12 +68,35 @@ func (inv *Inventory) FileUses(name string, file blk.FileID) []Use {
 	return w.sorted()
 }
 
+// BeyondClaim returns the devices that a write to device n reaches, and that an exclusive claim of n does not
+// hold: loop devices over n or over the file under it, and what a loop device is on. The kernel claims nothing
+// for a loop device.
+func (inv *Inventory) BeyondClaim(n *Node) []*Node {
+	if n == nil {
+		return nil
+	}
+	w := walk{inv: inv, seen: map[*Node]bool{}}
+	w.all(n)
+	return w.beyond
+}
+
+// BeyondFile returns the devices that a write to the regular file with the given identity reaches: loop
+// devices over it, and over those.
+func (inv *Inventory) BeyondFile(file blk.FileID) []*Node {
+	w := walk{inv: inv, seen: map[*Node]bool{}}
+	w.file("", file)
+	return w.beyond
+}
+
 // walk collects uses over the stack of devices, each visited once: several ways may lead to one, and sysfs
 // of a live system can change between two readings and show a circle.
 type walk struct {
 	inv  *Inventory
 	seen map[*Node]bool
 	uses []Use
+
+	// Devices that a write reaches through a loop device: an exclusive claim of what is written does not hold them.
+	beyond []*Node
 }
 
 func (w *walk) sorted() []Use {
@@ -118,7 +141,7 @@ func (w *walk) onto(n *Node) {
 		})
 		w.up(h)
 	}
-	for _, loop := range w.inv.loopsOn[n] {
+	for _, loop := range w.inv.LoopsOn(n.DevT) {
 		w.loop(n.Name, loop)
 	}
 }
@@ -136,6 +159,9 @@ func (w *walk) file(name string, file blk.FileID) {
 // loop visits a loop device over something, which uses that only if it is used itself.
 func (w *walk) loop(under string, loop *Node) {
 	before := len(w.uses)
+	if !w.seen[loop] {
+		w.beyond = append(w.beyond, loop)
+	}
 	w.up(loop)
 	if len(w.uses) > before {
 		w.uses = append(w.uses, loopUse(under, loop))
@@ -146,7 +172,8 @@ func (w *walk) loop(under string, loop *Node) {
 func (w *walk) down(n *Node) {
 	if n.BackingID != (blk.FileID{}) {
 		w.file(n.Backing, n.BackingID)
-	} else if under := w.inv.ByPath(n.Backing); under != nil && !w.seen[under] {
+	} else if under := w.inv.byDevT[n.BackingDev]; under != nil && !w.seen[under] {
+		w.beyond = append(w.beyond, under)
 		w.all(under)
 	}
 	for _, name := range n.Slaves {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/device"
+	"github.com/blkmeter/blkmeter/internal/prose"
 )
 
 // page writes the full view: a title, then "label  text" lines, texts aligned.
@@ -108,7 +109,7 @@ func (p *page) settings(values map[string]string) {
 
 func (p *page) notes(notes []string) {
 	for i, note := range notes {
-		p.line(labelOnce("note", i), "%s", note)
+		p.WriteString(prose.Wrap(fmt.Sprintf("  %-*s", labelWidth, labelOnce("note", i)), note))
 	}
 }
 

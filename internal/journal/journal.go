@@ -7,10 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -106,16 +108,17 @@ func syncDir(dir string) error {
 // Remove removes the entry: the change is undone.
 func (e *Entry) Remove() error { return os.Remove(e.path) }
 
-// Orphan is an entry whose process is gone.
-type Orphan struct {
+// Found is an entry of another process.
+type Found struct {
 	Entry
 	PID       int
 	OtherBoot bool // the machine was booted since: what was changed in the kernel is gone
+	owner     owner
 	body      json.RawMessage
 }
 
 // Body decodes the entry's body.
-func (o *Orphan) Body(into any) error {
+func (o *Found) Body(into any) error {
 	if err := json.Unmarshal(o.body, into); err != nil {
 		return fmt.Errorf("read journal %s: %w", o.path, err)
 	}
@@ -125,19 +128,34 @@ func (o *Orphan) Body(into any) error {
 // Orphans returns the entries of a kind whose processes are gone. Those of living processes, and of other
 // containers, where process ids mean something else, are left out. An entry that cannot be read does not
 // keep it from the rest.
-func Orphans(dir, kind string) ([]Orphan, error) {
+func Orphans(dir, kind string) ([]Found, error) {
 	if err := removeUnfinished(dir, kind); err != nil {
 		return nil, err
 	}
+	return find(dir, kind, func(f *Found, me owner) bool {
+		return f.OtherBoot || f.owner.Namespace == me.Namespace && startOf(f.PID) != f.owner.Started
+	})
+}
+
+// Living returns the entries of a kind whose processes live, but for this one's. Those of other containers are
+// left out.
+func Living(dir, kind string) ([]Found, error) {
+	return find(dir, kind, func(f *Found, me owner) bool {
+		return f.owner != me && !f.OtherBoot && f.owner.Namespace == me.Namespace && startOf(f.PID) == f.owner.Started
+	})
+}
+
+// find returns the entries of a kind that are wanted. One that cannot be read does not keep it from the rest.
+func find(dir, kind string, wanted func(f *Found, me owner) bool) ([]Found, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, kind+"-*.json"))
 	if err != nil {
 		return nil, fmt.Errorf("look for %s journals: %w", kind, err)
 	}
 	me := self()
-	var orphans []Orphan
+	var found []Found
 	var errs []error
 	for _, path := range paths {
-		text, err := os.ReadFile(path)
+		text, err := readOwn(path)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // its process was faster
 		}
@@ -149,12 +167,29 @@ func Orphans(dir, kind string) ([]Orphan, error) {
 			errs = append(errs, fmt.Errorf("read journal %s: %w", path, err))
 			continue
 		}
-		o := Orphan{Entry: Entry{path}, PID: d.Owner.PID, OtherBoot: d.Owner.Boot != me.Boot, body: d.Body}
-		if o.OtherBoot || d.Owner.Namespace == me.Namespace && startOf(d.Owner.PID) != d.Owner.Started {
-			orphans = append(orphans, o)
+		f := Found{Entry: Entry{path}, PID: d.Owner.PID, OtherBoot: d.Owner.Boot != me.Boot, owner: d.Owner, body: d.Body}
+		if wanted(&f, me) {
+			found = append(found, f)
 		}
 	}
-	return orphans, errors.Join(errs...)
+	return found, errors.Join(errs...)
+}
+
+// readOwn reads a file of this user's. Another's is not believed: root would do to the system what it says.
+func readOwn(path string) ([]byte, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // not waiting for a FIFO
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || int(stat.Uid) != os.Geteuid() {
+		return nil, errors.New("it belongs to another user")
+	}
+	return io.ReadAll(file)
 }
 
 // unfinished is the age at which a file that is not an entry yet is no longer in the making.

@@ -62,6 +62,27 @@ func rewrite(t *testing.T, e *Entry, change func(*owner)) {
 	}
 }
 
+func TestAnotherUsersEntryIsNotBelieved(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make a file another user's")
+	}
+	dir := t.TempDir()
+	e, err := Write(dir, "settings", note{"loop3", 64})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rewrite(t, e, func(o *owner) { o.Boot = "another" })
+	if orphans, err := Orphans(dir, "settings"); len(orphans) != 1 || err != nil {
+		t.Fatalf("of root's: %v, %v", orphans, err)
+	}
+	if err := os.Chown(e.path, 65534, 65534); err != nil {
+		t.Fatal(err)
+	}
+	if orphans, err := Orphans(dir, "settings"); len(orphans) != 0 || err == nil || !strings.Contains(err.Error(), "another user") {
+		t.Errorf("%v, %v; want an error that says whose it is", orphans, err)
+	}
+}
+
 func TestOrphans(t *testing.T) {
 	dead := exec.Command("true")
 	if err := dead.Run(); err != nil {

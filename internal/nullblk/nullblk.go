@@ -225,7 +225,7 @@ func RemoveOrphans(dir string) ([]string, error) {
 	orphans, err := journal.Orphans(dir, journalKind)
 	errs := []error{err}
 	var removed []string
-	var modules []journal.Orphan // after the devices that use them
+	var modules []journal.Found // after the devices that use them
 	for _, o := range orphans {
 		var l leftover
 		if err := o.Body(&l); err != nil {

@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/report"
 )
 
 // commandEnd is a job's command that has ended.
@@ -38,7 +38,7 @@ func (s *stageRun) command(ctx context.Context, j *jobRun, post bool) commandEnd
 }
 
 func shell(ctx context.Context, command, output string) error {
-	file, err := os.Create(output)
+	file, err := report.Create(output, 0o666, false)
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func (c *conductor) openPath(ctx context.Context, j *jobRun, path string, planne
 		planned = roomAround(path)
 	}
 	spec := target.Spec{
-		Path: path, Passthrough: s.Engine == catalog.UringCmd, Direct: s.Direct, Destroy: destroyNames(s.Destroy), Overwrite: c.o.Overwrite && s.Layout.OpenDir == "",
+		Path: path, Passthrough: s.Engine == catalog.UringCmd, Direct: s.Direct, Destroy: destroyNames(s.Destroy), Overwrite: c.o.Overwrite && changes(s) && s.Layout.OpenDir == "",
 		Sparse: s.Layout.Fallocate == "none" || s.Layout.Fallocate == "truncate",
 		Create: s.AllowFileCreate && !s.Verify.Only && planned > 0, SizeBytes: planned, Later: s.Layout.CreateOnOpen || fills,
 	}

@@ -383,6 +383,8 @@ func TestReplaysThatAreRefused(t *testing.T) {
 		{"no log", func(j *workloads.Job) { j.Replay.Logs = []string{at("none")} }, fault.ExitUsage, "IOLOG_UNREADABLE", at("none")},
 		{"a binary trace", func(*workloads.Job) { os.WriteFile(at("log"), []byte("\x07tae\x01"), 0o600) }, fault.ExitUsage, "IOLOG_BLKTRACE", "blktrace"},
 		{"recording over a target", func(j *workloads.Job) { write(read)(j); j.RecordTo = at("data") }, fault.ExitRefused, "IOLOG_IN_USE", at("data")},
+		{"recording over a target by another name", func(j *workloads.Job) { write(read)(j); os.Link(at("data"), at("link")); j.RecordTo = at("link") }, fault.ExitRefused, "IOLOG_IN_USE", at("link")},
+		{"recording over the log by another path", func(j *workloads.Job) { write(read)(j); j.RecordTo = at(".") + "/./log" }, fault.ExitUsage, "IOLOG_IN_USE", "would overwrite"},
 		{"recording over the log", func(j *workloads.Job) { write(read)(j); j.RecordTo = at("log") }, fault.ExitUsage, "IOLOG_IN_USE", at("log")},
 		{"recording to a device", func(j *workloads.Job) { write(read)(j); j.RecordTo = "/dev/null" }, fault.ExitRefused, "IOLOG_NOT_A_FILE", "/dev/null"},
 		{"recording nowhere", func(j *workloads.Job) { write(read)(j); j.RecordTo = at("no/such/dir") }, fault.ExitUsage, "IOLOG_UNWRITABLE", at("no/such/dir")},

@@ -105,6 +105,24 @@ func TestFioModeReadsChangeNoFile(t *testing.T) {
 	}
 }
 
+// Writing what was never written is writing, and a read job has no leave for that.
+func TestFioModeFillsNoFileThatWasNotGivenUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	content := bytes.Repeat([]byte("precious"), 1024)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := runAsFio(t, "--filename="+path, "--rw=read", "--fill"); fault.Of(err).Code != "REFUSED_EXISTS" {
+		t.Errorf("filling a file that exists: %v, want REFUSED_EXISTS", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.HasPrefix(got, content) {
+		t.Fatalf("the file was changed (%v)", err)
+	}
+}
+
 // A write job that names a file overwrites it within its size, as scripts expect of fio, and never beyond.
 func TestFioModeOverwritesWithinTheSize(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data")

@@ -50,7 +50,10 @@ func (c *conductor) createState(j *jobRun, saved *content.SavedState) (*stateFil
 			return nil, fault.Usage("VERIFY_STATE_FILE", "remove it, or name another directory with --aux-path", "job %s: %s exists and is no verify state of blkmeter", j.spec.Name, path)
 		}
 	}
-	f, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, stateFault(err, path)
+	}
+	f, err := os.OpenFile(path+".new", os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, stateFault(err, path)
 	}

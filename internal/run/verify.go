@@ -1,8 +1,8 @@
 package run
 
 import (
+	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -234,7 +234,12 @@ func (v *verifying) dump(verifier *content.Verifier, path string, block []byte, 
 		if part.data == nil {
 			continue
 		}
-		if err := os.WriteFile(stem+part.suffix, part.data, 0o600); err == nil {
+		file, err := report.Create(stem+part.suffix, 0o600, false)
+		if err != nil {
+			continue
+		}
+		_, err = file.Write(part.data)
+		if errors.Join(err, file.Close()) == nil {
 			names = append(names, stem+part.suffix)
 		}
 	}

@@ -12,11 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/report"
 )
 
 // Kind is one of fio's logs.
@@ -83,11 +83,7 @@ func (o *Options) name(k Kind, worker int) string {
 // Create opens a log file: a new one, or one to append to where the logs of all workers share it, as fio
 // does.
 func Create(name string, shared bool) (io.WriteCloser, error) {
-	mode := os.O_TRUNC
-	if shared {
-		mode = os.O_APPEND
-	}
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|mode, 0o644)
+	return report.Create(name, 0o644, shared)
 }
 
 // Set is the logs of a run.

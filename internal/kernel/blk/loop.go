@@ -123,6 +123,9 @@ func LoopInfo(fd int) (LoopStatus, error) {
 		return LoopStatus{}, fmt.Errorf("LOOP_GET_STATUS64: %w", err)
 	}
 	name, _, _ := bytes.Cut(info.File_name[:], []byte{0})
+	if info.Rdevice == info.Device { // of a regular file, old kernels tell the device that it lies on
+		info.Rdevice = 0
+	}
 	return LoopStatus{
 		Backing:     FileID{Dev: MakeDevT(info.Device), Ino: info.Inode},
 		BackingRdev: MakeDevT(info.Rdevice),
