@@ -101,10 +101,7 @@ func limits(j *workloads.Job, pass int64) (ios, bytes int64) {
 	ios, bytes = unlimited, unlimited
 	loops := int64(max(j.Loops, 1))
 	if !j.TimeBased {
-		if j.IOSize.Set {
-			pass = j.IOSize.Of(pass)
-		}
-		bytes = saturatingMul(pass, loops)
+		bytes = saturatingMul(j.TransferBytes(pass), loops)
 	}
 	if j.NumberIOs > 0 {
 		ios = saturatingMul(int64(min(j.NumberIOs, unlimited)), loops)
