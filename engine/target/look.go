@@ -57,7 +57,8 @@ func (o *Opener) inventory() *device.Inventory {
 		if n.Backing == "" {
 			continue
 		}
-		if status, err := loopStatus("/dev/" + n.Name); err == nil && status.BackingRdev.IsZero() {
+		status, err := device.Patiently(func() (blk.LoopStatus, error) { return loopStatus("/dev/" + n.Name) })
+		if err == nil && status.BackingRdev.IsZero() {
 			n.BackingID = status.Backing
 		}
 	}
