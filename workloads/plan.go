@@ -238,7 +238,7 @@ func (j *Job) forecast(stage int, sizeOf func(string) int64, planned PlannedFile
 				return JobForecast{}, err
 			}
 			jf.Regions = append(jf.Regions, Extent{Clone: clone, Path: path, Low: end + low, High: end + high})
-			total += high - low
+			total += j.ShareBytes(low, high)
 		}
 		transfer += j.TransferBytes(total)
 	}

@@ -13,7 +13,8 @@ import (
 // from 0. It is fio's arithmetic of size, filesize, offset, offset_increment, offset_align and their
 // percentages; a size given in bytes is spread evenly over NrFiles files. high-low is a multiple of the job's smallest block size: the last
 // block of a size that is none is left out, except that a sequential job does it whole when the target has
-// room, as in fio.
+// room, as in fio. The zones of zonemode=strided follow one another to the end of the target, whatever size is:
+// [Job.ShareBytes] says how much of the region a pass is.
 //
 // A region that does not lie within the target or holds no block is an error with a hint.
 func Region(job *Job, clone int, targetBytes int64) (low, high int64, err error) {
@@ -79,18 +80,19 @@ func regionLength(job *Job, low, targetBytes, block int64) (int64, error) {
 		return max(fs.Max-low, 0), nil
 	case fs.Max > 0:
 		return rest, nil
-	case job.Size.IsPct:
+	case job.Size.IsPct && !job.Zones.Strided():
 		return min(job.Size.Of(targetBytes), rest), nil
-	case job.Size.Bytes == 0:
+	case job.Size.IsPct || job.Size.Bytes == 0:
 		return rest, nil
-	case job.NrFiles <= 1:
-		return job.Size.Bytes, nil
 	}
-	share := job.Size.Bytes / int64(job.NrFiles)
-	if share < block {
+	share := job.Size.Bytes / int64(max(job.NrFiles, 1))
+	if share < block && job.NrFiles > 1 {
 		return 0, fault.Usage("REGION_TOO_SMALL", "raise size=, or lower bs= or nrfiles=",
 			"job %s: size %s over %d files leaves no block of %s for each", job.Name,
 			units.Bytes(job.Size.Bytes), job.NrFiles, units.Bytes(block))
+	}
+	if job.Zones.Strided() {
+		share = max(share, rest)
 	}
 	return share, nil
 }
@@ -171,6 +173,20 @@ func (j *Job) BufferBytes() int64 {
 		return j.MaxBlock()
 	}
 	return max(int64(j.BS[Read].Max), int64(j.BS[Write].Max), 1)
+}
+
+// ShareBytes is how much of a region [low, high), which [Region] gave, a pass transfers: all of it, except that
+// with zonemode=strided size is an amount and does not bound the region.
+func (j *Job) ShareBytes(low, high int64) int64 {
+	switch {
+	case !j.Zones.Strided() || j.FileSize.Max > 0:
+		return high - low
+	case j.Size.IsPct:
+		return min(j.Size.Of(high), high-low)
+	case j.Size.Bytes > 0:
+		return min(j.Size.Bytes/int64(max(j.NrFiles, 1)), high-low)
+	}
+	return high - low
 }
 
 // TransferBytes is how much a clone transfers per loop over the regions of its files, which are regionBytes

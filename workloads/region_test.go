@@ -46,6 +46,7 @@ func TestRegion(t *testing.T) {
 		{"size over files", func(j *Job) { j.Size, j.NrFiles = bytesOf(12*4096), 4 }, 0, 16 * mib, 0, 3 * 4096},
 		{"the last block of each file whole", func(j *Job) { j.Size, j.NrFiles = bytesOf(10*4096), 4 }, 0, 16 * mib, 0, 3 * 4096},
 		{"where there is room in files", func(j *Job) { j.Size, j.NrFiles = bytesOf(10*4096), 4 }, 0, 10240, 0, 2 * 4096},
+		{"zones go on to the end", func(j *Job) { j.Size, j.Zones.Mode = bytesOf(mib), "strided" }, 0, 16 * mib, 0, 16 * mib},
 		{"filesize", func(j *Job) { j.FileSize = SizeRange64{mib, mib} }, 0, 16 * mib, 0, mib},
 		{"a file within the range of sizes", func(j *Job) { j.FileSize = SizeRange64{mib, 4 * mib} }, 0, 2 * mib, 0, 2 * mib},
 		{"only directions that the job works in count", func(j *Job) { j.RW = RWWrite; j.BS[Read] = SizeRange{512, 512} }, 0, 4096 + 512, 0, 4096},
@@ -68,6 +69,7 @@ func TestRegion(t *testing.T) {
 		{"offset at the end", func(j *Job) { j.Offset = bytesOf(16 * mib) }, 0, "OFFSET_BEYOND_END"},
 		{"a clone's offset", func(j *Job) { j.OffsetIncrement = bytesOf(8 * mib) }, 2, "OFFSET_BEYOND_END"},
 		{"an offset that overflows", func(j *Job) { j.OffsetIncrement = bytesOf(1 << 61) }, 9, "OFFSET_BEYOND_END"},
+		{"more in zones than there is", func(j *Job) { j.Size, j.Zones.Mode = bytesOf(17*mib), "strided" }, 0, "SIZE_BEYOND_END"},
 		{"no block", func(j *Job) { j.Size = bytesOf(4095) }, 0, "REGION_TOO_SMALL"},
 		{"no block per file", func(j *Job) { j.Size, j.NrFiles = bytesOf(8192), 3 }, 0, "REGION_TOO_SMALL"},
 	}
@@ -149,6 +151,26 @@ func TestFileSizeRange(t *testing.T) {
 	}
 	if mean := sum / 100; len(sizes) < 95 || mean < 400*mib || mean > 600*mib {
 		t.Errorf("%d sizes, %d bytes on average", len(sizes), mean)
+	}
+}
+
+// With zones, size is how much of the region is done, not where it ends.
+func TestShareBytes(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		job  func(*Job)
+		want int64
+	}{
+		{"no zones", func(j *Job) { j.Size = bytesOf(mib) }, 12 * mib},
+		{"all", func(j *Job) { j.Zones.Mode = "strided" }, 12 * mib},
+		{"size", func(j *Job) { j.Zones.Mode, j.Size = "strided", bytesOf(mib) }, mib},
+		{"size over files", func(j *Job) { j.Zones.Mode, j.Size, j.NrFiles = "strided", bytesOf(mib), 4 }, mib / 4},
+		{"size in percent of the target", func(j *Job) { j.Zones.Mode, j.Size = "strided", percentOf(50) }, 8 * mib},
+		{"no more than there is", func(j *Job) { j.Zones.Mode, j.Size = "strided", percentOf(100) }, 12 * mib},
+	} {
+		if got := jobWith(tt.job).ShareBytes(4*mib, 16*mib); got != tt.want {
+			t.Errorf("%s: %d, want %d", tt.name, got, tt.want)
+		}
 	}
 }
 

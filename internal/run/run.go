@@ -69,8 +69,8 @@ type conductor struct {
 	topo      device.Topology
 	result    *report.Result
 	jobs      []*jobRun
-	targets   []*target.Target     // in the order in which they were opened
-	indices   map[targetKey]int    // into result.Targets
+	targets   []*target.Target  // in the order in which they were opened
+	indices   map[targetKey]int // into result.Targets
 	planned   workloads.PlannedFiles
 	filled    map[string]bool      // files laid out by this run
 	asked     map[askedRegion]bool // whether they were ever written
