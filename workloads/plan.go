@@ -111,12 +111,16 @@ type Overlap struct {
 func (p *Plan) Forecast(sizeOf func(path string) int64) (*Forecast, error) {
 	f := &Forecast{Jobs: []JobForecast{}, Overlaps: []Overlap{}, AmountBounded: true, DurationKnown: true, Warnings: slices.Clone(p.Warnings)}
 	stage := 0
+	planned := PlannedFiles{}
+	for i := range p.Jobs {
+		planned.Add(&p.Jobs[i])
+	}
 	for i := range p.Jobs {
 		j := &p.Jobs[i]
 		if j.Stonewall && i > 0 {
 			stage++
 		}
-		jf, warnings, err := j.forecastAny(stage, sizeOf)
+		jf, warnings, err := j.forecastAny(stage, sizeOf, planned)
 		if err != nil {
 			return nil, err
 		}
@@ -169,11 +173,11 @@ func (f *Forecast) addStage(jobs []JobForecast) {
 }
 
 // forecastAny works out one job's part.
-func (j *Job) forecastAny(stage int, sizeOf func(string) int64) (JobForecast, []Warning, error) {
+func (j *Job) forecastAny(stage int, sizeOf func(string) int64, planned PlannedFiles) (JobForecast, []Warning, error) {
 	if j.Replays() {
 		return j.forecastReplay(stage, sizeOf)
 	}
-	jf, err := j.forecast(stage, sizeOf)
+	jf, err := j.forecast(stage, sizeOf, planned)
 	return jf, nil, err
 }
 
@@ -208,52 +212,38 @@ func (j *Job) outline(stage int) JobForecast {
 	return jf
 }
 
-func (j *Job) forecast(stage int, sizeOf func(string) int64) (JobForecast, error) {
+func (j *Job) forecast(stage int, sizeOf func(string) int64, planned PlannedFiles) (JobForecast, error) {
 	jf := j.outline(stage)
 	if j.Verify.Only {
 		jf.RW = Read.String() // of what an earlier run wrote
 	}
 	var transfer int64
 	for clone := range jf.Clones {
-		for file, path := range j.Paths(clone) {
+		total := int64(0)
+		for _, path := range j.Paths(clone) {
 			size, end := sizeOf(path), int64(0)
-			if j.Layout.Append {
-				size, end = 0, size
-			}
-			if size == 0 {
-				size = j.PlannedBytes(file)
+			switch {
+			case j.Layout.Append:
+				size, end = j.PlannedBytes(clone, path), size
+			case size == 0 && j.PlannedBytes(clone, path) > 0:
+				size = planned.Bytes(path)
 			}
 			if size == 0 {
 				jf.regionsKnown = false
 				jf.Regions = append(jf.Regions, Extent{Clone: clone, Path: path})
 				continue
 			}
-			low, high, err := FileRegion(j, clone, file, size)
+			low, high, err := Region(j, clone, size)
 			if err != nil {
 				return JobForecast{}, err
 			}
 			jf.Regions = append(jf.Regions, Extent{Clone: clone, Path: path, Low: end + low, High: end + high})
-			transfer += j.TransferBytes(high - low)
+			total += j.ShareBytes(low, high)
 		}
+		transfer += j.TransferBytes(total)
 	}
 	jf.amounts(j, transfer*int64(max(j.Loops, 1)))
 	return jf, nil
-}
-
-// PlannedBytes is how large the job's file of that number will be when it does not exist: long enough for
-// the regions of all clones. It is 0 when the job does not say.
-func (j *Job) PlannedBytes(file int) int64 {
-	if j.FileSize.Max > 0 {
-		return j.FileSize.Max
-	}
-	if j.Size.IsPct || j.Size.Bytes <= 0 {
-		return 0
-	}
-	share, err := regionLength(j, file, 0, maxOffset, j.MinBlock())
-	if err != nil {
-		return 0
-	}
-	return j.Offset.Bytes + int64(max(j.NumJobs, 1)-1)*j.OffsetIncrement.Bytes + share
 }
 
 // amounts splits what the job transfers into directions.

@@ -1,24 +1,23 @@
 package workloads
 
 import (
+	"hash/fnv"
+	"math/rand/v2"
+	"path/filepath"
+
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/units"
 )
 
 // Region returns the bytes [low, high) of a target of targetBytes that a job's clone works on; clone counts
 // from 0. It is fio's arithmetic of size, filesize, offset, offset_increment, offset_align and their
-// percentages for the job's first file. high-low is a multiple of the job's smallest block size: the last
+// percentages; a size given in bytes is spread evenly over NrFiles files. high-low is a multiple of the job's smallest block size: the last
 // block of a size that is none is left out, except that a sequential job does it whole when the target has
-// room, as in fio.
+// room, as in fio. The zones of zonemode=strided follow one another to the end of the target, whatever size is:
+// [Job.ShareBytes] says how much of the region a pass is.
 //
 // A region that does not lie within the target or holds no block is an error with a hint.
 func Region(job *Job, clone int, targetBytes int64) (low, high int64, err error) {
-	return FileRegion(job, clone, 0, targetBytes)
-}
-
-// FileRegion is Region for one of a job's NrFiles files, over which fio spreads a size given in bytes: in
-// whole blocks, the first files taking what is left over.
-func FileRegion(job *Job, clone, file int, targetBytes int64) (low, high int64, err error) {
 	block := job.MinBlock()
 	low, err = startOffset(job, clone, targetBytes, block)
 	if err != nil {
@@ -28,7 +27,7 @@ func FileRegion(job *Job, clone, file int, targetBytes int64) (low, high int64, 
 		return 0, 0, fault.Usage("OFFSET_BEYOND_END", "lower offset= or offset_increment=",
 			"job %s: its region starts at byte %d, and the target ends at %d", job.Name, low, targetBytes)
 	}
-	length, err := regionLength(job, file, low, targetBytes, block)
+	length, err := regionLength(job, low, targetBytes, block)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -74,34 +73,76 @@ func startOffset(job *Job, clone int, targetBytes, block int64) (int64, error) {
 const maxOffset = 1<<62 - 1
 
 // regionLength is how many bytes from low on belong to the region, before it is cut to whole blocks.
-func regionLength(job *Job, file int, low, targetBytes, block int64) (int64, error) {
+func regionLength(job *Job, low, targetBytes, block int64) (int64, error) {
 	rest := targetBytes - low
 	switch fs := job.FileSize; {
 	case fs.Max > 0 && (targetBytes < fs.Min || targetBytes > fs.Max):
 		return max(fs.Max-low, 0), nil
 	case fs.Max > 0:
 		return rest, nil
-	case job.Size.IsPct:
+	case job.Size.IsPct && !job.Zones.Strided():
 		return min(job.Size.Of(targetBytes), rest), nil
-	case job.Size.Bytes == 0:
+	case job.Size.IsPct || job.Size.Bytes == 0:
 		return rest, nil
-	case job.NrFiles <= 1:
-		return job.Size.Bytes, nil
 	}
-	files := int64(job.NrFiles)
-	share := job.Size.Bytes / files
-	share -= share % block
-	if share == 0 {
+	share := job.Size.Bytes / int64(max(job.NrFiles, 1))
+	if share < block && job.NrFiles > 1 {
 		return 0, fault.Usage("REGION_TOO_SMALL", "raise size=, or lower bs= or nrfiles=",
 			"job %s: size %s over %d files leaves no block of %s for each", job.Name,
-			units.Bytes(job.Size.Bytes), files, units.Bytes(block))
+			units.Bytes(job.Size.Bytes), job.NrFiles, units.Bytes(block))
 	}
-	extra := (job.Size.Bytes - share*files) / block
-	if int64(file) < extra {
-		share += block
+	if job.Zones.Strided() {
+		share = max(share, rest)
 	}
 	return share, nil
 }
+
+// PlannedBytes is how large a clone's file of that path has to be when it does not exist: long
+// enough for the clone's region. With a range of filesizes it is drawn from that, the same for every clone that
+// uses the path. It is 0 when the job does not say.
+func (j *Job) PlannedBytes(clone int, path string) int64 {
+	if j.FileSize.Max > 0 {
+		return j.drawFileBytes(path)
+	}
+	offset, err := startOffset(j, clone, 0, j.MinBlock())
+	if err != nil || j.Size.IsPct || j.Size.Bytes <= 0 {
+		return 0
+	}
+	return offset + max(j.Size.Bytes/int64(max(j.NrFiles, 1)), 1)
+}
+
+// drawFileBytes draws the size of a file from the range of filesize, in whole blocks, as far as that has any.
+func (j *Job) drawFileBytes(path string) int64 {
+	low, high, block := j.FileSize.Min, j.FileSize.Max, j.MinBlock()
+	low = max(low, min(block, high))
+	if low >= high {
+		return high
+	}
+	h := fnv.New64a()
+	h.Write([]byte(path))
+	size := low + rand.New(rand.NewPCG(h.Sum64(), j.RandSeed)).Int64N(high-low+1)
+	return max(size-size%block, low)
+}
+
+// PlannedFiles says how large each file will be that a run makes: long enough for all that use it. Its keys are
+// cleaned paths.
+type PlannedFiles map[string]int64
+
+// Add adds the files of a job.
+func (p PlannedFiles) Add(j *Job) {
+	if j.Engine == "null" || j.Replays() {
+		return
+	}
+	for clone := range max(j.NumJobs, 1) {
+		for _, path := range j.Paths(clone) {
+			clean := filepath.Clean(path)
+			p[clean] = max(p[clean], j.PlannedBytes(clone, path))
+		}
+	}
+}
+
+// Bytes returns the size of the file of that path, 0 when no job says one.
+func (p PlannedFiles) Bytes(path string) int64 { return p[filepath.Clean(path)] }
 
 // MinBlock is the smallest block in bytes that the job may issue in any direction it works in.
 func (j *Job) MinBlock() int64 {
@@ -134,10 +175,27 @@ func (j *Job) BufferBytes() int64 {
 	return max(int64(j.BS[Read].Max), int64(j.BS[Write].Max), 1)
 }
 
-// TransferBytes is how much a job transfers per loop over a region of regionBytes: io_size when given,
-// else the region once.
+// ShareBytes is how much of a region [low, high), which [Region] gave, a pass transfers: all of it, except that
+// with zonemode=strided size is an amount and does not bound the region.
+func (j *Job) ShareBytes(low, high int64) int64 {
+	switch {
+	case !j.Zones.Strided() || j.FileSize.Max > 0:
+		return high - low
+	case j.Size.IsPct:
+		return min(j.Size.Of(high), high-low)
+	case j.Size.Bytes > 0:
+		return min(j.Size.Bytes/int64(max(j.NrFiles, 1)), high-low)
+	}
+	return high - low
+}
+
+// TransferBytes is how much a clone transfers per loop over the regions of its files, which are regionBytes
+// together: io_size when given, else the regions once, but no block more than size has.
 func (j *Job) TransferBytes(regionBytes int64) int64 {
 	if !j.IOSize.Set {
+		if block := j.MinBlock(); !j.Size.IsPct && j.Size.Bytes > 0 {
+			return min(regionBytes, (j.Size.Bytes+block-1)/block*block)
+		}
 		return regionBytes
 	}
 	return j.IOSize.Of(regionBytes)

@@ -101,9 +101,12 @@ type Stats struct {
 type Zones struct {
 	Mode       string // none, strided, zbd
 	SizeBytes  int64  // data to transfer per zone
-	RangeBytes int64  // distance in which that happens; 0: SizeBytes
+	RangeBytes int64  // distance in which that happens, more than once when it is shorter; 0: SizeBytes
 	SkipBytes  int64  // left out after each zone
 }
+
+// Strided says whether I/O goes from zone to zone.
+func (z *Zones) Strided() bool { return z.Mode == "strided" }
 
 // SyncRange has the kernel write back what was written, by sync_file_range(2). It makes nothing durable.
 type SyncRange struct {

@@ -57,7 +57,7 @@ func (o *Opener) inventory() *device.Inventory {
 		if n.Backing == "" {
 			continue
 		}
-		status, err := loopStatus("/dev/" + n.Name)
+		status, err := device.Patiently(func() (blk.LoopStatus, error) { return loopStatus("/dev/" + n.Name) })
 		if err != nil {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/blkmeter/blkmeter/internal/kernel/blk"
 )
@@ -125,8 +126,31 @@ func (n *Node) readBacking(root Root) {
 	if n.Backing == "" {
 		return
 	}
-	if info, err := blk.Stat(root.Path(n.Backing)); err == nil && info.Rdev.IsZero() {
+	info, err := Patiently(func() (blk.Info, error) { return blk.Stat(root.Path(n.Backing)) })
+	if err == nil && info.Rdev.IsZero() {
 		n.BackingID = info.ID
+	}
+}
+
+// patience is how long to wait for what the kernel has to ask a file system for.
+const patience = time.Second
+
+// Patiently asks for something about a file that need not have to do with this run, such as that of any loop
+// device of the machine: its file system may not answer any more. After a second that is an error.
+func Patiently[T any](ask func() (T, error)) (T, error) {
+	var answer T
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		answer, err = ask()
+	}()
+	select {
+	case <-done:
+		return answer, err
+	case <-time.After(patience):
+		var none T
+		return none, os.ErrDeadlineExceeded
 	}
 }
 

@@ -63,8 +63,8 @@ func (c *conductor) generate(ctx context.Context, j *jobRun, w *worker, clone in
 	s := j.spec
 	var files []pattern.File
 	var err error
-	for i, t := range w.targets {
-		low, high, err := regionOf(s, t, clone, i)
+	for _, t := range w.targets {
+		low, high, err := regionOf(s, t, clone)
 		if err != nil {
 			return err
 		}

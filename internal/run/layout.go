@@ -23,19 +23,20 @@ func (noIO) Next([]pattern.IO) int { return 0 }
 
 // regionOf returns what a clone works on in one of its files: the bytes behind the end of a file when it is to
 // be appended to.
-func regionOf(s *workloads.Job, t *target.Target, clone, file int) (low, high int64, err error) {
+func regionOf(s *workloads.Job, t *target.Target, clone int) (low, high int64, err error) {
 	switch {
 	case renews(s) && s.RW.Does(workloads.Read) && t.Created():
 		return 0, 0, fault.Usage("UNLINK_EACH_LOOP", "leave it out, or use unlink", "job %s: unlink_each_loop removes what the next loop is to read", s.Name)
 	case !s.Layout.Append || t.Kind() != target.File || t.Created():
-		return workloads.FileRegion(s, clone, file, t.SizeBytes())
+		return workloads.Region(s, clone, t.SizeBytes())
 	case !changes(s) || s.RW != workloads.RWWrite && s.RW != workloads.RWRandWrite:
 		return 0, 0, fault.Usage("FILE_APPEND", "use rw=write or randwrite", "job %s: behind the end of %s there is nothing to read or to trim (file_append)", s.Name, t.Path())
-	case s.PlannedBytes(file) == 0:
+	case s.PlannedBytes(clone, t.Path()) == 0:
 		return 0, 0, fault.Usage("NO_SIZE", "give --size in bytes", "job %s: file_append does not know how much to append to %s", s.Name, t.Path())
 	}
-	t.Grow(t.EndBytes() + s.PlannedBytes(file))
-	low, high, err = workloads.FileRegion(s, clone, file, s.PlannedBytes(file))
+	planned := s.PlannedBytes(clone, t.Path())
+	t.Grow(t.EndBytes() + planned)
+	low, high, err = workloads.Region(s, clone, planned)
 	return t.EndBytes() + low, t.EndBytes() + high, err
 }
 

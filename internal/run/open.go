@@ -61,8 +61,12 @@ func (c *conductor) openClone(ctx context.Context, j *jobRun, clone int) ([]*tar
 	}
 	var targets []*target.Target
 	paths := s.Paths(clone)
-	for file, path := range paths {
-		t, err := c.openPath(ctx, j, path, s.PlannedBytes(file))
+	for _, path := range paths {
+		planned := s.PlannedBytes(clone, path)
+		if planned > 0 { // other jobs may need more of it
+			planned = c.planned.Bytes(path)
+		}
+		t, err := c.openPath(ctx, j, path, planned)
 		if err != nil {
 			return nil, err
 		}
@@ -237,10 +241,16 @@ func (c *conductor) targetIndex(t *target.Target) int {
 	return -1
 }
 
+// closeTargets closes all targets. When nothing was started, files that were made for it and hold nothing yet go
+// away again: they would be too small for the job with its mistake put right.
 func (c *conductor) closeTargets() {
 	for _, t := range c.targets {
-		if t != c.o.Scratch {
-			t.Close()
+		if t == c.o.Scratch {
+			continue
 		}
+		if c.started == 0 && !c.filled[t.Resolved()] {
+			_ = t.Remove() // the error that ended the run is the one to tell
+		}
+		t.Close()
 	}
 }

@@ -69,8 +69,9 @@ type conductor struct {
 	topo      device.Topology
 	result    *report.Result
 	jobs      []*jobRun
-	targets   []*target.Target     // in the order in which they were opened
-	indices   map[targetKey]int    // into result.Targets
+	targets   []*target.Target  // in the order in which they were opened
+	indices   map[targetKey]int // into result.Targets
+	planned   workloads.PlannedFiles
 	filled    map[string]bool      // files laid out by this run
 	asked     map[askedRegion]bool // whether they were ever written
 	scratch   *target.Target
@@ -101,7 +102,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 	}
 	c := &conductor{
 		o: o, clock: clock.New(o.Clock), opener: target.Opener{Root: o.Root},
-		topo: device.ReadTopology(o.Root, allowed), filled: map[string]bool{}, flows: map[int]*flow{}, asked: map[askedRegion]bool{},
+		topo: device.ReadTopology(o.Root, allowed), planned: workloads.PlannedFiles{}, filled: map[string]bool{}, flows: map[int]*flow{}, asked: map[askedRegion]bool{},
 		result: newResult(o, plan),
 	}
 	defer c.closeTargets()
@@ -111,6 +112,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 		if j.spec, err = FindFiles(j.spec); err != nil {
 			return nil, err
 		}
+		c.planned.Add(j.spec)
 	}
 	c.limitOpenFiles(device.OpenFilesLimit())
 	for _, j := range c.jobs {

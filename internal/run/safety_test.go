@@ -176,3 +176,15 @@ func TestNoNumberOfFailuresIsZero(t *testing.T) {
 		t.Errorf("exit %d with %d failed workers", r.ExitCode, failed)
 	}
 }
+
+// A run that does not start leaves no files behind: with its mistake put right they would be of the wrong size.
+func TestARunThatDoesNotStartLeavesNoFiles(t *testing.T) {
+	dir := t.TempDir()
+	_, err := runAsFio(t, "--directory="+dir, "--rw=write", "--size=64k", "--name=does-not", "--directory="+dir, "--rw=write", "--size=64k", "--offset=50%")
+	if fault.Of(err).Code != "SIZE_BEYOND_END" {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}

@@ -203,8 +203,6 @@ func (d *draft) settleZones(bad reporter) {
 		}
 		if z.SizeBytes == 0 {
 			bad("BAD_JOB", "add zonesize=", "zonemode=strided needs a zonesize")
-		} else if z.RangeBytes < z.SizeBytes {
-			bad("BAD_JOB", "raise zonerange=", "zonerange is smaller than zonesize")
 		}
 	}
 }

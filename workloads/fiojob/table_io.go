@@ -17,7 +17,7 @@ func ioOptions() []Option {
 			Name: "rw", Aliases: []string{"readwrite"}, Kind: enum{words: rwWords(), suffix: "N", set: setRW},
 			Group: GroupIO, Default: "read",
 			Help:    "what I/O to do; :N is I/Os per random offset, or bytes skipped after each sequential I/O",
-			Differs: "with :N, random kinds still do each block once, unless norandommap is given; fio does some twice and some never",
+			Differs: "with :N, random kinds still do each block once, unless norandommap is given; fio does some twice and some never; with bytes skipped, a region is gone through again until size is transferred, which fio does only where the region ends with the file",
 		},
 		{
 			Name: "rw_sequencer", Kind: enum{words: words("sequential", "identical"), set: func(d *draft, w, _ string) error { d.Sequencer = w; return nil }},

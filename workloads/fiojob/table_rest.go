@@ -133,14 +133,14 @@ func zoneOptions() []Option {
 	return []Option{
 		{
 			Name: "zonemode", Kind: enum{words: words("none", "strided", "zbd"), set: func(d *draft, w, _ string) error { d.Zones.Mode = w; return nil }},
-			Group: GroupZones, Default: "none", Help: "do I/O in zones of the region with gaps between them",
+			Group: GroupZones, Default: "none", Help: "do I/O in zones with gaps between them, from offset to the end of the target, for as much as size says",
 			Differs: "zbd, for zoned devices, is not supported",
 		},
 		{
 			Name: "zonesize", Kind: size(func(d *draft) *int64 { return &d.Zones.SizeBytes }), Group: GroupZones, Default: "0", Help: "data to transfer per zone",
 		},
 		{
-			Name: "zonerange", Kind: size(func(d *draft) *int64 { return &d.Zones.RangeBytes }), Group: GroupZones, Default: "0", Help: "size of a zone",
+			Name: "zonerange", Kind: size(func(d *draft) *int64 { return &d.Zones.RangeBytes }), Group: GroupZones, Default: "0", Help: "size of a zone; when it is less than zonesize, it is gone through more than once",
 		},
 		{
 			Name: "zoneskip", Kind: size(func(d *draft) *int64 { return &d.Zones.SkipBytes }), Group: GroupZones, Default: "0", Help: "gap after a zone",

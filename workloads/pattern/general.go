@@ -101,10 +101,7 @@ func limits(j *workloads.Job, pass int64) (ios, bytes int64) {
 	ios, bytes = unlimited, unlimited
 	loops := int64(max(j.Loops, 1))
 	if !j.TimeBased {
-		if j.IOSize.Set {
-			pass = j.IOSize.Of(pass)
-		}
-		bytes = saturatingMul(pass, loops)
+		bytes = saturatingMul(j.TransferBytes(pass), loops)
 	}
 	if j.NumberIOs > 0 {
 		ios = saturatingMul(int64(min(j.NumberIOs, unlimited)), loops)
@@ -204,7 +201,7 @@ func (g *general) setFiles(c *Config, specs [workloads.Directions]spec) (total i
 	for i := range g.files {
 		f := &g.files[i]
 		f.File = c.Files[i]
-		f.work = whole(f.Low, f.High, g.unit)
+		f.work = whole(0, c.Job.ShareBytes(f.Low, f.High), g.unit)
 		if f.work < int64(g.room) || g.zone.SizeBytes > 0 && g.zone.RangeBytes < int64(g.room) {
 			return 0, fault.Usage("REGION_TOO_SMALL", "raise size (or zonerange) or lower bs",
 				"job %s: a region of %d bytes holds no block of %d", c.Job.Name, f.High-f.Low, g.room)
