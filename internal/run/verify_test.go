@@ -97,8 +97,9 @@ func TestVerifyRaisesNoFalseAlarm(t *testing.T) {
 			j.Zones = workloads.Zones{Mode: "strided", SizeBytes: 256 << 10, RangeBytes: 512 << 10}
 			j.NoRandomMap = true
 		}},
-		"trims alone": {workloads.RWRandTrim, "crc32c", often},
-		"buffered":    {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) { often(j); j.Direct = false }},
+		"trims alone":                       {workloads.RWRandTrim, "crc32c", often},
+		"trims and writes of cached blocks": {workloads.RWRandTrimWrite, "crc32c", func(j *workloads.Job) { often(j); j.Direct = false }},
+		"buffered":                          {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) { often(j); j.Direct = false }},
 	} {
 		for _, engine := range []string{"psync", "libaio", "io_uring"} {
 			t.Run(name+"/"+engine, func(t *testing.T) {
