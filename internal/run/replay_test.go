@@ -235,6 +235,26 @@ func TestALateReplayKeepsItsIntendedTimes(t *testing.T) {
 	}
 }
 
+// I/Os that wait for others on the same bytes keep their arrivals: all of the log is replayed, in its order, and
+// none before its time.
+func TestAReplayThatKeepsIOsApart(t *testing.T) {
+	dir := t.TempDir()
+	log, again, file := filepath.Join(dir, "log"), filepath.Join(dir, "again"), filepath.Join(dir, "file")
+	entries := make([]iolog.Entry, 200)
+	for i := range entries {
+		entries[i] = iolog.Entry{TimeNS: int64(i) * 100_000, Offset: int64(i % 3 * 4096), Length: 1 << 20, Op: iolog.Write}
+	}
+	writeIOLog(t, log, entries, file)
+	j := replayOf(log, "io_uring")
+	j.IODepth, j.SerializeOverlap, j.RecordTo = 16, true, again
+	r := do(t, j)
+	got, _ := readIOLog(t, again)
+	sameIOs(t, "recorded", entries, got, true)
+	if out := &r.Jobs[0]; out.Write.IOs != int64(len(entries)) || out.Arrivals != out.Write.IOs || out.Write.Response.N != out.Write.IOs {
+		t.Errorf("%d writes and %d arrivals of %d; response %+v", out.Write.IOs, out.Arrivals, len(entries), out.Write.Response)
+	}
+}
+
 func mustOpen(t *testing.T, path string) *iolog.Log {
 	t.Helper()
 	l, err := iolog.OpenFile(path, iolog.Options{})

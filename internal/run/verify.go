@@ -2,6 +2,7 @@ package run
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,7 +63,10 @@ func (v *verifying) next(w *worker, ios []pattern.IO) int {
 			return 0
 		}
 	}
-	n, kept := 0, 0
+	n, kept, fresh := 0, 0, math.MaxInt
+	if w.pacing != nil && w.pacing.pacer != nil {
+		fresh = len(ios) - len(v.waiting) // those have had their arrivals
+	}
 	for _, io := range v.waiting {
 		if n < len(ios) && v.acquire(&io, v.waiting[:kept]) {
 			ios[n] = io
@@ -73,14 +77,20 @@ func (v *verifying) next(w *worker, ios []pattern.IO) int {
 		}
 	}
 	v.waiting = v.waiting[:kept]
-	for n < len(ios) && !v.ended && len(v.waiting) < cap(v.waiting) {
-		want := min(len(ios)-n, cap(v.waiting)-len(v.waiting))
+	for n < len(ios) && fresh > 0 && !v.ended && len(v.waiting) < cap(v.waiting) {
+		want := min(len(ios)-n, cap(v.waiting)-len(v.waiting), fresh)
 		from := n
+		if w.pacing != nil && w.pacing.ops != nil {
+			for i, op := range w.pacing.ops[len(ios)-fresh:][:want] {
+				ios[from+i].Op = op
+			}
+		}
 		got := v.trims.next(ios[from : from+want])
 		if got == 0 {
 			got = w.source.Next(ios[from : from+want])
 			v.ended = got < want
 		}
+		fresh -= got
 		for _, io := range ios[from : from+got] {
 			if v.acquire(&io, v.waiting) {
 				ios[n] = io
@@ -310,7 +320,7 @@ func (v *verifying) readBack(w *worker, next func() (span, bool), held bool) err
 			v.beside.drain()
 			return failed
 		}
-		got, err := w.queue.Reap(w.done, 1, -1)
+		got, err := w.queue.Reap(w.done, min(1, inFlight), -1) // nothing is when a submission had to wait for a file's lock
 		complete := w.clock.Now()
 		if err != nil {
 			return err
