@@ -67,12 +67,11 @@ func (c *conductor) record(w *worker, path string) error {
 			return err
 		}
 	}
-	resolved, err := filepath.EvalSymlinks(path)
-	if err == nil && slices.ContainsFunc(c.targets, func(t *target.Target) bool { return t.Resolved() == resolved || t.Path() == path }) {
+	if slices.ContainsFunc(c.targets, func(t *target.Target) bool { return sameFile(t.Path(), path) }) {
 		return fault.New(fault.ExitRefused, "IOLOG_IN_USE", "give write_iolog= another name", "refused to write a log of I/Os to %s, which is a target of the run", path)
 	}
 	for _, j := range c.jobs {
-		if slices.Contains(j.spec.Replay.Logs, path) {
+		if slices.ContainsFunc(j.spec.Replay.Logs, func(log string) bool { return sameFile(log, path) }) {
 			return fault.Usage("IOLOG_IN_USE", "record in one run and replay in the next", "job %s replays %s, which this run would overwrite", j.spec.Name, path)
 		}
 	}
@@ -82,6 +81,18 @@ func (c *conductor) record(w *worker, path string) error {
 	}
 	w.recording = &recording{recorder: iolog.NewRecorder(iolog.NewWriter(file, paths)), file: file}
 	return nil
+}
+
+// sameFile says whether two names are of one file, there or to be made.
+func sameFile(a, b string) bool {
+	one, errOne := os.Stat(a)
+	other, errOther := os.Stat(b)
+	if errOne == nil && errOther == nil {
+		return os.SameFile(one, other)
+	}
+	absolute, errOne := filepath.Abs(a)
+	wanted, errOther := filepath.Abs(b)
+	return errOne == nil && errOther == nil && absolute == wanted
 }
 
 // createLog opens a file for a log of I/Os. What was in it is lost, unless it is a device, which is refused.

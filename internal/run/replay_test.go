@@ -255,6 +255,27 @@ func TestAReplayThatKeepsIOsApart(t *testing.T) {
 	}
 }
 
+// What is read back between paced writes is recorded at the time of that, and not at an arrival's.
+func TestReadingBackIsRecordedWhenItHappens(t *testing.T) {
+	dir := t.TempDir()
+	j := verifyJob(filepath.Join(dir, "file"), "psync", workloads.RWWrite, "crc32c")
+	j.Destroy, j.Direct, j.Size.Bytes, j.RateIOPS[workloads.Write] = "", false, 8*4096, 1000
+	j.Verify.Backlog, j.RecordTo = 2, filepath.Join(dir, "log")
+	do(t, j)
+	entries, _ := readIOLog(t, j.RecordTo)
+	reads := 0
+	for i, e := range entries {
+		if e.Op == iolog.Read {
+			if reads++; i > 0 && entries[i-1].Op == iolog.Write && e.TimeNS <= entries[i-1].TimeNS {
+				t.Errorf("entry %d reads back at %d ns what was to be written at %d", i, e.TimeNS, entries[i-1].TimeNS)
+			}
+		}
+	}
+	if reads != 16 { // between the writes, and at the end
+		t.Errorf("%d reads were recorded", reads)
+	}
+}
+
 func mustOpen(t *testing.T, path string) *iolog.Log {
 	t.Helper()
 	l, err := iolog.OpenFile(path, iolog.Options{})
@@ -383,6 +404,9 @@ func TestReplaysThatAreRefused(t *testing.T) {
 	if err := os.WriteFile(at("data"), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Link(at("data"), at("link")); err != nil {
+		t.Fatal(err)
+	}
 	write := func(e ...iolog.Entry) func(j *workloads.Job) {
 		return func(*workloads.Job) { writeIOLog(t, at("log"), e, at("data")) }
 	}
@@ -404,6 +428,8 @@ func TestReplaysThatAreRefused(t *testing.T) {
 		{"a binary trace", func(*workloads.Job) { os.WriteFile(at("log"), []byte("\x07tae\x01"), 0o600) }, fault.ExitUsage, "IOLOG_BLKTRACE", "blktrace"},
 		{"recording over a target", func(j *workloads.Job) { write(read)(j); j.RecordTo = at("data") }, fault.ExitRefused, "IOLOG_IN_USE", at("data")},
 		{"recording over the log", func(j *workloads.Job) { write(read)(j); j.RecordTo = at("log") }, fault.ExitUsage, "IOLOG_IN_USE", at("log")},
+		{"recording over a target's other name", func(j *workloads.Job) { write(read)(j); j.RecordTo = at("link") }, fault.ExitRefused, "IOLOG_IN_USE", at("link")},
+		{"recording over the log by another way", func(j *workloads.Job) { write(read)(j); j.RecordTo = dir + "/./log" }, fault.ExitUsage, "IOLOG_IN_USE", dir + "/./log"},
 		{"recording to a device", func(j *workloads.Job) { write(read)(j); j.RecordTo = "/dev/null" }, fault.ExitRefused, "IOLOG_NOT_A_FILE", "/dev/null"},
 		{"recording nowhere", func(j *workloads.Job) { write(read)(j); j.RecordTo = at("no/such/dir") }, fault.ExitUsage, "IOLOG_UNWRITABLE", at("no/such/dir")},
 	}
