@@ -189,6 +189,13 @@ func (w *worker) intend(reqs []engine.Request) {
 	p.wakeUp.forget()
 }
 
+// intendNow notes that an I/O which no arrival asks for, as one that reads back, is intended for now.
+func (w *worker) intendNow(slot uint32) {
+	if w.pacing != nil {
+		w.pacing.bySlot[slot] = w.clock.Now()
+	}
+}
+
 // recordResponses records intended to complete, and checks the least rates.
 func (w *worker) recordResponses(done []engine.Completion, complete int64) {
 	p := w.pacing

@@ -127,6 +127,19 @@ func TestVerifyRaisesNoFalseAlarm(t *testing.T) {
 	}
 }
 
+// Reading a block of which nothing is known checks nothing, and does not count as if it did.
+func TestOnlyWhatIsKnownCountsAsChecked(t *testing.T) {
+	for _, threads := range []int{0, 2} {
+		j := verifyJob(filepath.Join(t.TempDir(), "file"), "io_uring", workloads.RWRandRW, "crc32c")
+		j.Destroy, j.Direct, j.Verify.Async = "", false, threads
+		r := do(t, j) // each block is read or written, once
+		out := &r.Jobs[0]
+		if v := out.Verify; out.Read.IOs == 0 || v.Blocks != out.Write.IOs || v.Bytes != out.Write.Bytes {
+			t.Errorf("%d blocks and %d bytes were checked of %d written", v.Blocks, v.Bytes, out.Write.IOs)
+		}
+	}
+}
+
 // A later run checks what two others wrote, the second over the first, and sees what happened to it since:
 // by the blocks' headers alone, and with the saved state also what they cannot tell.
 func TestVerifyNamesWhatHappened(t *testing.T) {

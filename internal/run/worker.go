@@ -450,6 +450,7 @@ func (w *worker) syncAtEnd() error {
 		w.slots[slot].req = req
 		w.reqs[0] = req
 		w.free = w.free[:len(w.free)-1]
+		w.intendNow(slot)
 		for again := true; again; again = w.held > 0 { // it may have had to wait for the file's lock first
 			if err := w.submit(1); err != nil {
 				return err
