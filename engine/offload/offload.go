@@ -261,6 +261,16 @@ func (q *Queue) take(done []engine.Completion) int {
 	return n
 }
 
+// Reopened tells the threads' queues that a target has a new descriptor. No thread has a request of that target
+// meanwhile, and its next one is handed over after this.
+func (q *Queue) Reopened(file int) {
+	for _, t := range q.threads {
+		if r, ok := t.queue.(engine.Reopener); ok {
+			r.Reopened(file)
+		}
+	}
+}
+
 // Counters adds up what the threads' queues counted, and the system calls to hand over.
 func (q *Queue) Counters() engine.Counters {
 	c := engine.Counters{Syscalls: q.calls}

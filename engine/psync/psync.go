@@ -85,7 +85,7 @@ func Do(t *target.Target, r *engine.Request) int {
 		if t.Kind() == target.Block {
 			trim = blk.Discard
 		}
-		if err := trim(t.FD(), r.Offset, int64(r.Length)); err != nil {
+		if err := trim(t.TrimFD(), r.Offset, int64(r.Length)); err != nil {
 			var errno syscall.Errno
 			if errors.As(err, &errno) {
 				return -int(errno)

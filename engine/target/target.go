@@ -75,6 +75,16 @@ func (t *Target) FD() int {
 	return int(t.handle.file.Fd())
 }
 
+// TrimFD returns the descriptor to trim through: of a device that is written, the one that claims it. Through any
+// other the kernel does not dare to drop what the page cache holds of the range, and answers EBUSY
+// (truncate_bdev_range in block/bdev.c).
+func (t *Target) TrimFD() int {
+	if t.Exclusive() {
+		return int(t.handle.claim.file.Fd())
+	}
+	return t.FD()
+}
+
 // Kind returns what the target is.
 func (t *Target) Kind() Kind { return t.kind }
 

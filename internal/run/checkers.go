@@ -95,7 +95,7 @@ func (c *checkers) hand(buf []byte, at span, l *content.Ledger) {
 	interval := c.v.verifier.Interval()
 	p.at, p.data, p.want = at, p.data[:copy(p.data[:len(buf)], buf)], p.want[:len(buf)/interval]
 	for i := range p.want {
-		p.want[i] = l.Expect(at.offset + int64(i*interval))
+		p.want[i] = c.v.expect(l, at.offset+int64(i*interval))
 	}
 	c.full <- p
 }

@@ -116,7 +116,8 @@ func submitAndReap(t *testing.T, l *locking, op engine.Op, depth, rounds int) {
 	}
 }
 
-// Jobs that lock their file do all their work, at any depth and on several files.
+// Jobs that lock their file do all their work, at any depth and on several files, and also what comes behind
+// the loop: reading back, and a sync.
 func TestLockfileJobsEnd(t *testing.T) {
 	for _, mode := range []string{"exclusive", "readwrite"} {
 		for _, engineName := range []string{"psync", "io_uring"} {
@@ -124,11 +125,29 @@ func TestLockfileJobsEnd(t *testing.T) {
 			j := job("", engineName, workloads.RWRandRW)
 			j.Destroy, j.Direct, j.NumJobs, j.Size = "", false, 3, workloads.Amount{Bytes: 1 << 20, Set: true}
 			j.Filenames, j.NrFiles = []string{filepath.Join(dir, "a"), filepath.Join(dir, "b")}, 2
-			j.Layout.LockFile = mode
+			j.Layout.LockFile, j.Verify.Kind, j.EndFsync = mode, "crc32c", true
 			r := do(t, j)
 			if s := &r.Jobs[0]; r.ExitCode != 0 || s.Read.Bytes+s.Write.Bytes != 3<<20 {
 				t.Errorf("%s on %s: exit %d, %d bytes", mode, engineName, r.ExitCode, s.Read.Bytes+s.Write.Bytes)
 			}
 		}
 	}
+}
+
+// An I/O that had to wait for its file's lock is submitted as soon as it has it, and not with the next arrival:
+// paced jobs that share a file keep their rate.
+func TestLockfileKeepsRates(t *testing.T) {
+	j := job("", "psync", workloads.RWRandWrite)
+	j.Destroy, j.Direct, j.NumJobs, j.IODepth, j.Size = "", false, 2, 1, workloads.Amount{Bytes: 4 << 20, Set: true}
+	j.Filenames, j.Layout.LockFile = []string{filepath.Join(t.TempDir(), "a")}, "exclusive"
+	j.RateIOPS[workloads.Write], j.NumberIOs = 1000, 200
+	late := time.Duration(0)
+	for range 5 { // others may have made the workers late
+		r := do(t, j)
+		late = time.Duration(r.Jobs[0].Write.Response.MaxNS)
+		if late < Interval/4 {
+			return
+		}
+	}
+	t.Errorf("an I/O came %v late", late)
 }

@@ -17,8 +17,10 @@ type pacing struct {
 	thinker  *pace.Thinker // nil without thinktime
 	floor    *pace.Floor   // nil without a least rate
 	flow     *flowing      // nil without a share of what several jobs do
-	intended []int64       // of the I/Os of one batch
+	intended []int64       // of the I/Os of one batch, the earliest in front
 	ops      []uint8       // their directions, when arrivals have some
+	owed     int           // at the front of both: arrivals whose I/Os had to wait, as those on busy blocks do
+	asked    int64         // ns: when due last looked
 	bySlot   []int64       // intended time of the I/O in flight
 	bytes    [workloads.Directions]uint64
 	ios      [workloads.Directions]uint64
@@ -136,20 +138,22 @@ func (w *worker) due(want int) int {
 		}
 		return max(want, 0)
 	}
-	n := p.pacer.Due(now, p.intended[:max(want, 0)], p.ops)
+	p.asked = now
+	if p.owed < want {
+		ops := p.ops
+		if ops != nil {
+			ops = ops[p.owed:want]
+		}
+		p.owed += p.pacer.Due(now, p.intended[p.owed:want], ops)
+	}
+	n := min(p.owed, max(want, 0))
 	if p.ops != nil {
 		for i, op := range p.ops[:n] {
 			w.ios[i].Op = op
 		}
 	}
-	if n == 0 && p.pacer.Next() == pace.Never {
+	if p.owed == 0 && p.pacer.Next() == pace.Never {
 		w.spent = true
-	}
-	w.win.arrivals += uint64(n)
-	for _, at := range p.intended[:n] {
-		if now-at > lateAfter {
-			w.win.late++
-		}
 	}
 	return n
 }
@@ -158,10 +162,23 @@ func (w *worker) due(want int) int {
 func (w *worker) intend(reqs []engine.Request) {
 	p := w.pacing
 	for i := range reqs {
-		p.bySlot[reqs[i].Slot] = p.intended[min(i, len(p.intended)-1)]
+		at := p.intended[min(i, len(p.intended)-1)]
+		p.bySlot[reqs[i].Slot] = at
 		if p.pacer != nil {
 			p.pacer.Issued(uint8(reqs[i].Op), reqs[i].Length)
+			if p.asked-at > lateAfter {
+				w.win.late++
+			}
 		}
+	}
+	if p.pacer != nil {
+		n := len(reqs)
+		w.win.arrivals += uint64(n)
+		copy(p.intended, p.intended[n:p.owed])
+		if p.ops != nil {
+			copy(p.ops, p.ops[n:p.owed])
+		}
+		p.owed -= n
 	}
 	if p.thinker != nil {
 		p.thinker.Issued(w.clock.Now(), len(reqs))
@@ -170,6 +187,13 @@ func (w *worker) intend(reqs []engine.Request) {
 		p.flow.took(len(reqs))
 	}
 	p.wakeUp.forget()
+}
+
+// intendNow notes that an I/O which no arrival asks for, as one that reads back, is intended for now.
+func (w *worker) intendNow(slot uint32) {
+	if w.pacing != nil {
+		w.pacing.bySlot[slot] = w.clock.Now()
+	}
 }
 
 // recordResponses records intended to complete, and checks the least rates.
@@ -197,6 +221,9 @@ func (w *worker) recordResponses(done []engine.Completion, complete int64) {
 // reapPaced waits for whatever comes first: a completion, the next arrival, the end of a pause or of the
 // window.
 func (w *worker) reapPaced(inFlight int) (int, error) {
+	if inFlight == 0 && w.held > 0 {
+		return 0, nil // what the queue did not take, as for want of a file's lock, it may take now
+	}
 	p := w.pacing
 	now := w.clock.Now()
 	if p.thinker != nil {
@@ -213,6 +240,8 @@ func (w *worker) reapPaced(inFlight int) (int, error) {
 	case len(w.free) == 0:
 	case p.flow != nil && now < p.flow.until:
 		next = min(next, p.flow.until)
+	case p.owed > 0 && inFlight == 0 && (p.thinker == nil || p.thinker.Budget() > 0):
+		return 0, nil // another worker has its blocks
 	case p.pacer != nil:
 		next = min(next, p.pacer.Next())
 	case p.thinker == nil || p.thinker.Budget() > 0:

@@ -39,11 +39,16 @@ func TestReachableRatesAreMet(t *testing.T) {
 	thinking.RateIOPS[workloads.Read] = 200
 	thinking.Thinktime = workloads.Thinktime{Time: time.Millisecond, Blocks: 2, Type: "complete"}
 
+	checked := job(one.Path, "io_uring", workloads.RWRandRW) // its I/Os wait for each other, and for reading back
+	checked.Size, checked.RateIOPS = workloads.Amount{Bytes: 64 << 10, Set: true}, [workloads.Directions]uint64{2000, 1000, 0}
+	checked.Verify.Kind, checked.Verify.Backlog = "crc32c", 8
+
 	for _, c := range []struct {
 		name   string
 		length time.Duration
 		jobs   []workloads.Job
 	}{
+		{"checked", 2 * time.Second, []workloads.Job{checked}},
 		{"null", 2 * time.Second, []workloads.Job{poisson}},
 		{"devices", 5 * time.Second, []workloads.Job{mixed, bytes, thinking}},
 	} {

@@ -67,7 +67,7 @@ func (c *conductor) record(w *worker, path string) error {
 			return err
 		}
 	}
-	if slices.ContainsFunc(c.targets, func(t *target.Target) bool { return sameFile(t.Resolved(), path) }) {
+	if slices.ContainsFunc(c.targets, func(t *target.Target) bool { return sameFile(t.Path(), path) }) {
 		return fault.New(fault.ExitRefused, "IOLOG_IN_USE", "give write_iolog= another name", "refused to write a log of I/Os to %s, which is a target of the run", path)
 	}
 	for _, j := range c.jobs {
@@ -83,11 +83,16 @@ func (c *conductor) record(w *worker, path string) error {
 	return nil
 }
 
-// sameFile says whether both paths lead to one file, by whatever names.
+// sameFile says whether two names are of one file, there or to be made.
 func sameFile(a, b string) bool {
-	infoA, errA := os.Stat(a)
-	infoB, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+	one, errOne := os.Stat(a)
+	other, errOther := os.Stat(b)
+	if errOne == nil && errOther == nil {
+		return os.SameFile(one, other)
+	}
+	absolute, errOne := filepath.Abs(a)
+	wanted, errOther := filepath.Abs(b)
+	return errOne == nil && errOther == nil && absolute == wanted
 }
 
 // createLog opens a file for a log of I/Os. What was in it is lost, unless it is a device, which is refused.

@@ -235,6 +235,47 @@ func TestALateReplayKeepsItsIntendedTimes(t *testing.T) {
 	}
 }
 
+// I/Os that wait for others on the same bytes keep their arrivals: all of the log is replayed, in its order, and
+// none before its time.
+func TestAReplayThatKeepsIOsApart(t *testing.T) {
+	dir := t.TempDir()
+	log, again, file := filepath.Join(dir, "log"), filepath.Join(dir, "again"), filepath.Join(dir, "file")
+	entries := make([]iolog.Entry, 200)
+	for i := range entries {
+		entries[i] = iolog.Entry{TimeNS: int64(i) * 100_000, Offset: int64(i % 3 * 4096), Length: 1 << 20, Op: iolog.Write}
+	}
+	writeIOLog(t, log, entries, file)
+	j := replayOf(log, "io_uring")
+	j.IODepth, j.SerializeOverlap, j.RecordTo = 16, true, again
+	r := do(t, j)
+	got, _ := readIOLog(t, again)
+	sameIOs(t, "recorded", entries, got, true)
+	if out := &r.Jobs[0]; out.Write.IOs != int64(len(entries)) || out.Arrivals != out.Write.IOs || out.Write.Response.N != out.Write.IOs {
+		t.Errorf("%d writes and %d arrivals of %d; response %+v", out.Write.IOs, out.Arrivals, len(entries), out.Write.Response)
+	}
+}
+
+// What is read back between paced writes is recorded at the time of that, and not at an arrival's.
+func TestReadingBackIsRecordedWhenItHappens(t *testing.T) {
+	dir := t.TempDir()
+	j := verifyJob(filepath.Join(dir, "file"), "psync", workloads.RWWrite, "crc32c")
+	j.Destroy, j.Direct, j.Size.Bytes, j.RateIOPS[workloads.Write] = "", false, 8*4096, 1000
+	j.Verify.Backlog, j.RecordTo = 2, filepath.Join(dir, "log")
+	do(t, j)
+	entries, _ := readIOLog(t, j.RecordTo)
+	reads := 0
+	for i, e := range entries {
+		if e.Op == iolog.Read {
+			if reads++; i > 0 && entries[i-1].Op == iolog.Write && e.TimeNS <= entries[i-1].TimeNS {
+				t.Errorf("entry %d reads back at %d ns what was to be written at %d", i, e.TimeNS, entries[i-1].TimeNS)
+			}
+		}
+	}
+	if reads != 16 { // between the writes, and at the end
+		t.Errorf("%d reads were recorded", reads)
+	}
+}
+
 func mustOpen(t *testing.T, path string) *iolog.Log {
 	t.Helper()
 	l, err := iolog.OpenFile(path, iolog.Options{})
@@ -363,6 +404,9 @@ func TestReplaysThatAreRefused(t *testing.T) {
 	if err := os.WriteFile(at("data"), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.Link(at("data"), at("link")); err != nil {
+		t.Fatal(err)
+	}
 	write := func(e ...iolog.Entry) func(j *workloads.Job) {
 		return func(*workloads.Job) { writeIOLog(t, at("log"), e, at("data")) }
 	}
@@ -386,6 +430,8 @@ func TestReplaysThatAreRefused(t *testing.T) {
 		{"recording over a target by another name", func(j *workloads.Job) { write(read)(j); os.Link(at("data"), at("link")); j.RecordTo = at("link") }, fault.ExitRefused, "IOLOG_IN_USE", at("link")},
 		{"recording over the log by another path", func(j *workloads.Job) { write(read)(j); j.RecordTo = at(".") + "/./log" }, fault.ExitUsage, "IOLOG_IN_USE", "would overwrite"},
 		{"recording over the log", func(j *workloads.Job) { write(read)(j); j.RecordTo = at("log") }, fault.ExitUsage, "IOLOG_IN_USE", at("log")},
+		{"recording over a target's other name", func(j *workloads.Job) { write(read)(j); j.RecordTo = at("link") }, fault.ExitRefused, "IOLOG_IN_USE", at("link")},
+		{"recording over the log by another way", func(j *workloads.Job) { write(read)(j); j.RecordTo = dir + "/./log" }, fault.ExitUsage, "IOLOG_IN_USE", dir + "/./log"},
 		{"recording to a device", func(j *workloads.Job) { write(read)(j); j.RecordTo = "/dev/null" }, fault.ExitRefused, "IOLOG_NOT_A_FILE", "/dev/null"},
 		{"recording nowhere", func(j *workloads.Job) { write(read)(j); j.RecordTo = at("no/such/dir") }, fault.ExitUsage, "IOLOG_UNWRITABLE", at("no/such/dir")},
 	}

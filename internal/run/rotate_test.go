@@ -31,6 +31,7 @@ func TestFewFilesAreOpenAtATime(t *testing.T) {
 				func(j *workloads.Job) { j.Verify.Kind = "crc32c" },
 				func(j *workloads.Job) { j.FsyncEvery, j.EndFsync = 3, true },
 				func(j *workloads.Job) { j.FsyncOnClose = true },
+				func(j *workloads.Job) { j.Offload, j.Verify.Kind = true, "crc32c" },
 			} {
 				dir := t.TempDir()
 				j := filesJob(dir, engineName, 8)

@@ -97,8 +97,9 @@ func TestVerifyRaisesNoFalseAlarm(t *testing.T) {
 			j.Zones = workloads.Zones{Mode: "strided", SizeBytes: 256 << 10, RangeBytes: 512 << 10}
 			j.NoRandomMap = true
 		}},
-		"trims alone": {workloads.RWRandTrim, "crc32c", often},
-		"buffered":    {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) { often(j); j.Direct = false }},
+		"trims alone":                       {workloads.RWRandTrim, "crc32c", often},
+		"trims and writes of cached blocks": {workloads.RWRandTrimWrite, "crc32c", func(j *workloads.Job) { often(j); j.Direct = false }},
+		"buffered":                          {workloads.RWRandWrite, "crc32c", func(j *workloads.Job) { often(j); j.Direct = false }},
 	} {
 		for _, engine := range []string{"psync", "libaio", "io_uring"} {
 			t.Run(name+"/"+engine, func(t *testing.T) {
@@ -122,6 +123,19 @@ func TestVerifyRaisesNoFalseAlarm(t *testing.T) {
 					t.Errorf("%d bytes were read back, and %d checked", b.Read.Bytes, v.Bytes)
 				}
 			})
+		}
+	}
+}
+
+// Reading a block of which nothing is known checks nothing, and does not count as if it did.
+func TestOnlyWhatIsKnownCountsAsChecked(t *testing.T) {
+	for _, threads := range []int{0, 2} {
+		j := verifyJob(filepath.Join(t.TempDir(), "file"), "io_uring", workloads.RWRandRW, "crc32c")
+		j.Destroy, j.Direct, j.Verify.Async = "", false, threads
+		r := do(t, j) // each block is read or written, once
+		out := &r.Jobs[0]
+		if v := out.Verify; out.Read.IOs == 0 || v.Blocks != out.Write.IOs || v.Bytes != out.Write.Bytes {
+			t.Errorf("%d blocks and %d bytes were checked of %d written", v.Blocks, v.Bytes, out.Write.IOs)
 		}
 	}
 }

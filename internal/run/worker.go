@@ -454,8 +454,11 @@ func (w *worker) syncAtEnd() error {
 		w.slots[slot].req = req
 		w.reqs[0] = req
 		w.free = w.free[:len(w.free)-1]
-		if err := w.submit(1); err != nil {
-			return err
+		w.intendNow(slot)
+		for again := true; again; again = w.held > 0 { // it may have had to wait for the file's lock first
+			if err := w.submit(1); err != nil {
+				return err
+			}
 		}
 		for got, err := 0, error(nil); got == 0; {
 			if got, err = w.queue.Reap(w.done, 1, -1); err != nil {

@@ -162,11 +162,17 @@ func (l *Ledger) Trimmed(offset int64, length uint32, done bool) {
 func (l *Ledger) settle(offset int64, length uint32, f func(uint8) (uint8, bool)) {
 	from, to := l.cells(offset, length)
 	for i := from; i < to; i++ {
-		if l.Exact() {
-			l.update(i, f)
-		} else {
-			l.update(i, func(uint8) (uint8, bool) { return touched, true })
-		}
+		l.update(i, func(old uint8) (uint8, bool) {
+			cell, ok := f(old)
+			switch {
+			case l.Exact():
+			case cell == unknown || old&^busy == unknown:
+				cell = unknown // for good: which of the blocks may be torn is not kept
+			default:
+				cell = touched
+			}
+			return cell, ok
+		})
 	}
 }
 

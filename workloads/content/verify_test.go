@@ -365,6 +365,13 @@ func TestHugeLedgerStaysSmallAndKeepsIOsApart(t *testing.T) {
 		t.Error("the block was not given back")
 	}
 	at, length, ok := l.Known(0, 2*block)
+	if l.Wrote(last, block, false); l.Expect(last).State != Unknown || !l.Acquire(last, block) {
+		t.Error("a block that may be torn is expected to hold something")
+	}
+	if l.Wrote(last-block, block, true); l.Expect(last).State != Unknown {
+		t.Error("a write beside it makes a block whole that may be torn")
+	}
+	l.Wrote(4096, block, true)
 	if !ok || at > last || at < last-1<<20 || length != 2*block {
 		t.Errorf("known are %d bytes at %d, %v", length, at, ok)
 	}
