@@ -439,22 +439,11 @@ func (s *stageRun) remaining(now int64) time.Duration {
 	return max(time.Duration(end-now), 0)
 }
 
-// finalWindows takes what the workers had not handed over when they ended.
+// finalWindows closes what the windows of all workers were added to.
 func (s *stageRun) finalWindows() {
 	for _, j := range s.jobs {
 		if j.series == nil {
 			continue // it never began
-		}
-		for i, w := range j.workers {
-			if w.lost || w.win == nil {
-				continue // still the worker's
-			}
-			if full := w.box.take(); full != nil {
-				j.totals[i].add(full)
-				j.series.add(full)
-			}
-			j.totals[i].add(w.win)
-			j.series.add(w.win)
 		}
 		if j.shared != nil && !slices.ContainsFunc(j.workers, func(w *worker) bool { return w.lost }) {
 			// Nobody can say which of the workers a system call was for: the first has them all.
@@ -463,4 +452,18 @@ func (s *stageRun) finalWindows() {
 		}
 		j.series.close(true)
 	}
+}
+
+// takeLast takes what a worker that has ended had not handed over.
+func (s *stageRun) takeLast(w *worker) {
+	j := w.job
+	if j.series == nil || w.lost || w.win == nil {
+		return // it never began, was given up, or failed to begin
+	}
+	if full := w.box.take(); full != nil {
+		j.totals[w.index].add(full)
+		j.series.add(full)
+	}
+	j.totals[w.index].add(w.win)
+	j.series.leave(j.series.add(w.win))
 }
