@@ -237,10 +237,13 @@ func (c *conductor) targetIndex(t *target.Target) int {
 	return -1
 }
 
-func (c *conductor) closeTargets() {
+// closeTargets closes what was opened for the run.
+func (c *conductor) closeTargets() error {
+	var errs []error
 	for _, t := range c.targets {
 		if t != c.o.Scratch {
-			t.Close()
+			errs = append(errs, t.Close())
 		}
 	}
+	return errors.Join(errs...)
 }
