@@ -55,7 +55,7 @@ func (s *stageRun) run(ctx context.Context) {
 	}
 	defer restore()
 	defer s.addProcessors()()
-	if err := s.checkLockedMemory(); err != nil {
+	if err := s.checkMemory(); err != nil {
 		s.fail(err)
 		return
 	}
