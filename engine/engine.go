@@ -81,7 +81,8 @@ func FailureOf(result int32) (errno syscall.Errno, status uint16) {
 // Being interrupted by a signal is not an error: Reap then returns what there is.
 //
 // Close frees the queue. The owner must have reaped everything it submitted; a queue that still has
-// requests in flight waits for them, since the kernel may still write to their buffers.
+// requests in flight waits for them, since the kernel may still write to their buffers. With [ErrInFlight]
+// it has given up: the buffers must stay where they are.
 type Queue interface {
 	Submit(reqs []Request) (n int, err error)
 	Reap(done []Completion, min int, timeout time.Duration) (n int, err error)
@@ -189,3 +190,6 @@ func (c *Config) RWFlags() (flags [OpWrite + 1]uint32) {
 // ErrUnsupported is the class of errors that say that this kernel, target or permission lacks something
 // an engine needs; errors.Is finds it. The error's text names what is missing, why, and the remedy.
 var ErrUnsupported = errors.New("not supported here")
+
+// ErrInFlight is the class of errors of a Close that left requests in flight.
+var ErrInFlight = errors.New("still in flight")

@@ -68,15 +68,13 @@ func (q *Queue) Reopened(file int) { q.fds[file] = uint32(q.targets[file].FD()) 
 
 // Submit passes the requests to the kernel in as few calls as it allows.
 func (q *Queue) Submit(reqs []engine.Request) (int, error) {
-	q.batch = q.batch[:0]
 	for i := range reqs {
 		r := &reqs[i]
-		switch r.Op { // there are no such AIO commands
-		case engine.OpSyncRange:
-			q.early.Add(engine.Completion{Slot: r.Slot, Result: int32(psync.SyncRange(q.targets[r.File], r, q.syncRange))})
-			continue
-		case engine.OpTrim:
-			q.early.Add(engine.Completion{Slot: r.Slot, Result: int32(psync.Do(q.targets[r.File], r))})
+		if r.Op == engine.OpTrim || r.Op == engine.OpSyncRange { // there are no such AIO commands
+			if left := q.send(); left > 0 {
+				return i - left, nil
+			}
+			q.early.Add(engine.Completion{Slot: r.Slot, Result: int32(q.now(r))})
 			continue
 		}
 		b := &q.blocks[r.Slot]
@@ -92,18 +90,33 @@ func (q *Queue) Submit(reqs []engine.Request) (int, error) {
 		}
 		q.batch = append(q.batch, b)
 	}
-	for sent := 0; sent < len(q.batch); {
-		n, errno := q.ctx.Submit(q.batch[sent:])
+	return len(reqs) - q.send(), nil
+}
+
+// now does on the calling thread what the interface cannot do.
+func (q *Queue) now(r *engine.Request) int {
+	if r.Op == engine.OpSyncRange {
+		return psync.SyncRange(q.targets[r.File], r, q.syncRange)
+	}
+	return psync.Do(q.targets[r.File], r)
+}
+
+// send passes the batch to the kernel and returns how many of it there was no room for.
+func (q *Queue) send() (left int) {
+	batch := q.batch
+	q.batch = q.batch[:0]
+	for len(batch) > 0 {
+		n, errno := q.ctx.Submit(batch)
 		switch {
 		case errno != 0: // the first of them is refused; the rest may pass
-			q.early.Add(engine.Completion{Slot: uint32(q.batch[sent].Data), Result: -int32(errno)})
+			q.early.Add(engine.Completion{Slot: uint32(batch[0].Data), Result: -int32(errno)})
 			n = 1
-		case n == 0: // full: as if the requests that are left had never been given
-			return len(reqs) - (len(q.batch) - sent), nil
+		case n == 0: // full
+			return len(batch)
 		}
-		sent += n
+		batch = batch[n:]
 	}
-	return len(reqs), nil
+	return 0
 }
 
 var commands = [...]aio.Command{

@@ -192,6 +192,54 @@ func TestShortAndFailedTransfersAreReportedAsTheyAre(t *testing.T) {
 	}
 }
 
+// A context that is full takes the requests at the front and no others, also where some of them are done on the
+// calling thread. Here nothing is reaped until it is full.
+func TestAFullContextTakesRequestsInOrder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "data")
+	if err := os.WriteFile(path, make([]byte, depth*block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q, _ := queue(t, catalog.Libaio, open(t, path, target.ReadOnly, false), nil)
+	var reqs []engine.Request
+	for slot := range uint32(depth) {
+		r := engine.Request{Op: engine.OpRead, Slot: slot, Offset: int64(slot) * block, Length: block}
+		if slot%3 == 2 {
+			r.Op = engine.OpSyncRange
+		}
+		reqs = append(reqs, r)
+	}
+	taken := make([]int, depth)
+	for n := depth; n == depth; {
+		var err error
+		if n, err = q.Submit(reqs); err != nil {
+			t.Fatal(err)
+		}
+		for slot := range n {
+			taken[slot]++
+		}
+		if taken[0] > 1<<16 {
+			t.Fatal("the context is never full")
+		}
+	}
+	came := make([]int, depth)
+	done := make([]engine.Completion, depth)
+	for {
+		n, err := q.Reap(done, 1, 100*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			break
+		}
+		for _, c := range done[:n] {
+			came[c.Slot]++
+		}
+	}
+	if fmt.Sprint(came) != fmt.Sprint(taken) {
+		t.Errorf("by slot, %v requests were taken, and %v came back", taken, came)
+	}
+}
+
 func TestReapEndsAtItsLimit(t *testing.T) {
 	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: 1 << 20, Tmpfs: true})
 	for _, name := range []string{catalog.Libaio, catalog.Uring, pooled + catalog.Psync} {

@@ -12,6 +12,7 @@
 package shared
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -145,13 +146,10 @@ func (q *Queue) Close() error {
 	if q.inner != nil {
 		err = q.inner.Close()
 	}
-	if e := q.lock.Close(); err == nil {
-		err = e
+	if !errors.Is(err, engine.ErrInFlight) {
+		err = errors.Join(err, q.arena.Unmap())
 	}
-	if e := q.arena.Unmap(); err == nil {
-		err = e
-	}
-	return err
+	return errors.Join(err, q.lock.Close())
 }
 
 // Member is one submitter's place at the queue: an engine.Queue of its own Depth slots.

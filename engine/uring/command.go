@@ -60,7 +60,7 @@ func NewCommands(c engine.Config, targets []*target.Target) (*Queue, error) {
 	if err != nil {
 		return nil, errors.Join(err, m.close())
 	}
-	if q.opcodes[engine.OpRead] == uring.OpReadFixed { // the buffers are registered
+	if q.fixedBuffers() {
 		m.dataFlags = uring.CommandFixed
 	}
 	q.features = append(q.features, m.describe(&c.NVMe))

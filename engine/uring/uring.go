@@ -368,7 +368,7 @@ func (q *Queue) Counters() engine.Counters {
 }
 
 // closeWaits bounds how long Close waits for requests in flight: a device that hangs must not hang the
-// program. The kernel holds on to their pages until they are done.
+// program.
 const closeWaits = 5 * time.Second
 
 // Close waits for what is still in flight, and tears the ring down.
@@ -379,9 +379,18 @@ func (q *Queue) Close() error {
 			break
 		}
 	}
-	err := q.ring.Close()
-	if q.commands != nil {
-		err = errors.Join(err, q.commands.close())
+	var errs []error
+	if q.reaped < q.submitted {
+		errs = append(errs, fmt.Errorf("closing a ring with %d requests: %w", q.submitted-q.reaped, engine.ErrInFlight))
+	} else if q.fixedBuffers() {
+		errs = append(errs, q.ring.UnregisterBuffers())
 	}
-	return err
+	errs = append(errs, q.ring.Close())
+	if q.commands != nil && q.reaped == q.submitted {
+		errs = append(errs, q.commands.close())
+	}
+	return errors.Join(errs...)
 }
+
+// fixedBuffers says whether the buffers are registered.
+func (q *Queue) fixedBuffers() bool { return q.opcodes[engine.OpRead] == uring.OpReadFixed }

@@ -135,6 +135,13 @@ func AvailableMemory(root Root) int64 {
 	return meminfo(root, func(m *procfs.Meminfo) *uint64 { return m.MemAvailableBytes })
 }
 
+// FreeHugePages returns how many bytes of the huge pages that are set aside nobody uses yet; MemAvailable leaves
+// them out.
+func FreeHugePages(root Root) int64 {
+	return meminfo(root, func(m *procfs.Meminfo) *uint64 { return m.HugePagesFree }) *
+		meminfo(root, func(m *procfs.Meminfo) *uint64 { return m.HugepagesizeBytes })
+}
+
 // MemoryNodes returns the NUMA nodes that have memory, node 0 where the kernel does not tell.
 func MemoryNodes(root Root) []int {
 	nodes, err := ParseCPUList(root.read("sys/devices/system/node/has_memory"))

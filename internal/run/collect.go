@@ -116,6 +116,7 @@ type series struct {
 	floating bool  // which is that of the first window, since the workers search first
 	interval int64
 	workers  int
+	gone     []int // by worker that has ended: the last window that it reported for
 	windows  []seriesWindow
 	open     int // its number; windows before it are closed
 	closed   []report.Interval
@@ -137,10 +138,10 @@ func newSeries(from, interval int64, workers int) *series {
 	return &series{from: from, interval: interval, workers: workers}
 }
 
-// add adds one worker's window and returns the intervals that it completes.
-func (s *series) add(w *window) {
+// add adds one worker's window and returns the number of the last window that it reports for, -1 for none.
+func (s *series) add(w *window) int {
 	if w.ramp {
-		return
+		return -1
 	}
 	if s.floating {
 		s.from, s.floating = w.start, false
@@ -174,16 +175,31 @@ func (s *series) add(w *window) {
 		sum.errors += from.errors
 		sum.clat.Add(from.clat)
 	}
+	return last
+}
+
+// leave makes the windows after the last that a worker reported for not wait for it: it has ended.
+func (s *series) leave(last int) { s.gone = append(s.gone, last) }
+
+// whole says whether every worker that still ran has reported for the first open window.
+func (s *series) whole() bool {
+	reports := s.windows[s.open].reports
+	for _, last := range s.gone {
+		if last < s.open {
+			reports++
+		}
+	}
+	return reports >= s.workers
 }
 
 // number returns in which interval a time lies.
 func (s *series) number(at int64) int { return int(max(at-s.from, 0) / s.interval) }
 
-// close turns windows for which every worker reported into intervals and lets go of their histograms; with
-// all, those that some workers left early too. It returns the new ones.
+// close turns windows that are whole into intervals and lets go of their histograms; with all, the others too.
+// It returns the new ones.
 func (s *series) close(all bool) []report.Interval {
 	before := len(s.closed)
-	for s.open < len(s.windows) && (all || s.windows[s.open].reports >= s.workers) {
+	for s.open < len(s.windows) && (all || s.whole()) {
 		w := &s.windows[s.open]
 		length := s.interval
 		if all && s.open == len(s.windows)-1 {

@@ -1,9 +1,11 @@
 package run
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,5 +78,35 @@ func TestCommandsThatFail(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, "bad.postrun.txt")); !warned || !os.IsNotExist(err) {
 			t.Errorf("warned %v; a job that never began had its postrun: %v", warned, err)
 		}
+	}
+}
+
+// What a command has started ends with the run.
+func TestAnInterruptedCommandLeavesNothingRunning(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
+	dir := t.TempDir()
+	j := reader(dev, "waits", 100*time.Millisecond)
+	j.ExecPrerun = "sleep 100 & echo $! > " + filepath.Join(dir, "new") + "; mv " + filepath.Join(dir, "new") + " " + filepath.Join(dir, "pid") + "; wait"
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var pid string
+	go func() {
+		testlab.Eventually(10*time.Second, func() bool {
+			text, err := os.ReadFile(filepath.Join(dir, "pid"))
+			pid = strings.TrimSpace(string(text))
+			return err == nil
+		})
+		interrupt()
+	}()
+	r, err := Run(ctx, &workloads.Plan{Jobs: []workloads.Job{j}}, Options{DumpDir: dir})
+	if err != nil || r.ExitCode != fault.ExitInterrupted {
+		t.Fatalf("%v, %+v", err, r)
+	}
+	ended := func() bool {
+		status, err := os.ReadFile("/proc/" + pid + "/status")
+		return err != nil || strings.Contains(string(status), "\nState:\tZ")
+	}
+	if pid == "" || !testlab.Eventually(5*time.Second, ended) {
+		t.Errorf("the command's process %q still runs", pid)
 	}
 }

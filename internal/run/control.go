@@ -50,8 +50,9 @@ func (s *stageRun) end(j *jobRun) {
 	}
 }
 
-// left notes that a worker has ended: that may end other jobs, and start those that waited for its own.
+// left takes the last figures of a worker that has ended: that may end other jobs, and start those that waited for its own.
 func (s *stageRun) left(ctx context.Context, w *worker) {
+	s.takeLast(w)
 	j := w.job
 	if j.running--; j.running == 0 && j.spec.ExecPostrun != "" && j.series != nil {
 		j.running++ // for those that wait for the job

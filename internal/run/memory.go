@@ -75,22 +75,32 @@ func (s *stageRun) tellPages() {
 // spared is the memory that lockmem must leave, as in fio.
 const spared = 128 << 20
 
-// checkLockedMemory refuses to lock more memory than the system can spare: it would kill somebody for it.
-func (s *stageRun) checkLockedMemory() error {
-	var sum int64
+// checkMemory refuses to take more memory than the system can spare: it would kill somebody for it.
+func (s *stageRun) checkMemory() error {
+	var locked, buffers int64
 	for _, j := range s.jobs {
-		for range j.workers {
-			if sum += j.spec.LockMemBytes; sum < 0 {
-				sum = math.MaxInt64
+		for _, w := range j.workers {
+			if locked += j.spec.LockMemBytes; locked < 0 {
+				locked = math.MaxInt64
+			}
+			if j.memory.HugeBytes == 0 { // else the pages are set aside already, or the mapping fails
+				buffers += int64(w.config.Depth) * int64(w.config.BlockBytes)
 			}
 		}
 	}
 	left := device.AvailableMemory(s.o.Root)
-	if sum == 0 || left == 0 || sum <= left-spared {
+	if left == 0 {
 		return nil
 	}
-	return fault.New(fault.ExitEnvironment, "LOCKMEM", "lower lockmem or numjobs",
-		"lockmem: all workers together would lock %s, and of the %s that are available %s must stay free", units.Bytes(sum), units.Bytes(left), units.Bytes(spared))
+	if locked > 0 && locked > left-spared {
+		return fault.New(fault.ExitEnvironment, "LOCKMEM", "lower lockmem or numjobs",
+			"lockmem: all workers together would lock %s, and of the %s that are available %s must stay free", units.Bytes(locked), units.Bytes(left), units.Bytes(spared))
+	}
+	if left += device.FreeHugePages(s.o.Root); buffers > left-locked {
+		return fault.New(fault.ExitEnvironment, "BUFFERS", "lower iodepth, bs or numjobs",
+			"the I/O buffers of all workers together take %s, and %s of memory are available", units.Bytes(buffers), units.Bytes(left-locked))
+	}
+	return nil
 }
 
 // lockMemory takes the memory away that the job asks for.

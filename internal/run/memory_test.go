@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
 	"github.com/blkmeter/blkmeter/internal/testlab"
 	"github.com/blkmeter/blkmeter/report"
@@ -147,4 +149,21 @@ func TestTheResultTellsThePages(t *testing.T) {
 		}
 	}
 	t.Errorf("decisions: %+v", r.Jobs[0].Decisions)
+}
+
+// Buffers that each fit, but not together, are refused before the first page is touched: the kernel would kill
+// somebody when they are.
+func TestBuffersFitIntoMemory(t *testing.T) {
+	root := t.TempDir()
+	testlab.TreeOf(t, root, "-- proc/meminfo --\nMemTotal: 4194304 kB\nMemAvailable: 2097152 kB\nHugePages_Free: 256\nHugepagesize: 2048 kB\n")
+	for workers, fit := range map[int]bool{1: true, 10: true, 11: false, 1000: false} {
+		j := &jobRun{spec: new(workloads.DefaultJob())}
+		for range workers {
+			j.workers = append(j.workers, &worker{config: engine.Config{Depth: 64, BlockBytes: 4 << 20}})
+		}
+		s := &stageRun{conductor: &conductor{o: Options{Root: device.Root(root)}}, jobs: []*jobRun{j}}
+		if err := s.checkMemory(); fit != (err == nil) || !fit && fault.Of(err).Code != "BUFFERS" {
+			t.Errorf("%d workers with 256 MiB each, where 2.5 GiB are available: %v", workers, err)
+		}
+	}
 }

@@ -241,9 +241,10 @@ func (c *conductor) targetIndex(t *target.Target) int {
 	return -1
 }
 
-// closeTargets closes all targets. When nothing was started, files that were made for it and hold nothing yet go
-// away again: they would be too small for the job with its mistake put right.
-func (c *conductor) closeTargets() {
+// closeTargets closes what was opened for the run. When nothing was started, files that were made for it and hold
+// nothing yet go away again: they would be too small for the job with its mistake put right.
+func (c *conductor) closeTargets() error {
+	var errs []error
 	for _, t := range c.targets {
 		if t == c.o.Scratch {
 			continue
@@ -251,6 +252,7 @@ func (c *conductor) closeTargets() {
 		if c.started == 0 && !c.filled[t.Resolved()] {
 			_ = t.Remove() // the error that ended the run is the one to tell
 		}
-		t.Close()
+		errs = append(errs, t.Close())
 	}
+	return errors.Join(errs...)
 }

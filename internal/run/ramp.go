@@ -32,7 +32,8 @@ func (w *worker) ramp(now int64) {
 			w.timing.measureAt, w.flipAt = at, at
 		}
 	}
-	if now < w.timing.measureAt {
+	// Without an empty window the measured figures would stay in the ramp's: it goes on until there is one.
+	if now < w.timing.measureAt || w.box.empty.Load() == nil {
 		return
 	}
 	w.timing.ramping = false

@@ -77,6 +77,7 @@ type conductor struct {
 	scratch   *target.Target
 	locks     map[string]*sync.RWMutex // of lockfile, by resolved path
 	flows     map[int]*flow            // by flow_id
+	away      *sync.WaitGroup          // of the stage's workers, when some of them were given up
 	halted    bool                     // no further stage is to run
 	broken    bool                     // likewise: something failed that is not a job's work
 	before    map[blk.DevT]device.Counters
@@ -105,7 +106,7 @@ func Run(ctx context.Context, plan *workloads.Plan, o Options) (*report.Result, 
 		topo: device.ReadTopology(o.Root, allowed), planned: workloads.PlannedFiles{}, filled: map[string]bool{}, flows: map[int]*flow{}, asked: map[askedRegion]bool{},
 		result: newResult(o, plan),
 	}
-	defer c.closeTargets()
+	defer func() { _ = c.whenBack(c.closeTargets) }()
 	defer c.closeStates()
 	c.jobs = arrange(plan.Jobs)
 	for _, j := range c.jobs {

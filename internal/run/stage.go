@@ -55,7 +55,7 @@ func (s *stageRun) run(ctx context.Context) {
 	}
 	defer restore()
 	defer s.addProcessors()()
-	if err := s.checkLockedMemory(); err != nil {
+	if err := s.checkMemory(); err != nil {
 		s.fail(err)
 		return
 	}
@@ -64,7 +64,7 @@ func (s *stageRun) run(ctx context.Context) {
 		s.fail(err)
 		return
 	}
-	defer func() { s.fail(closeShared()) }()
+	defer func() { s.fail(s.whenBack(closeShared)) }()
 	err = s.prepare(opens)
 	if err == nil {
 		s.beforehand(ctx)
@@ -203,11 +203,12 @@ type opener func(*worker, engine.Config) (engine.Queue, error)
 // all share; and what frees the shared ones.
 func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
 	opens := map[*jobRun]opener{}
-	var queues []*shared.Queue
 	closeAll := func() error {
 		var errs []error
-		for _, q := range queues {
-			errs = append(errs, q.Close())
+		for _, j := range s.jobs {
+			if j.shared != nil {
+				errs = append(errs, j.shared.Close())
+			}
 		}
 		return errors.Join(errs...)
 	}
@@ -235,7 +236,6 @@ func (s *stageRun) queues() (map[*jobRun]opener, func() error, error) {
 		if err != nil {
 			return nil, nil, errors.Join(err, closeAll())
 		}
-		queues = append(queues, q)
 		j.shared = q
 		for i, w := range j.workers {
 			w.config.Buffers = q.Buffers(i)
@@ -375,8 +375,22 @@ func (s *stageRun) giveUp() {
 	for _, j := range s.jobs {
 		s.end(j)
 	}
+	s.away = &s.done
 	s.fail(fault.New(fault.ExitIO, "DEVICE_HANGS", "look at the kernel's log; the I/O stays in flight until the device answers or is reset",
 		"%d workers did not come back from the kernel within %v of the end", n, stuckAfter))
+}
+
+// whenBack calls what frees things that workers use: now, or when those that were given up have come back from the
+// kernel, if they ever do. By then nobody asks for errors any more.
+func (c *conductor) whenBack(free func() error) error {
+	if c.away == nil {
+		return free()
+	}
+	go func() {
+		c.away.Wait()
+		_ = free()
+	}()
+	return nil
 }
 
 // collect moves finished windows into the totals.
@@ -439,28 +453,31 @@ func (s *stageRun) remaining(now int64) time.Duration {
 	return max(time.Duration(end-now), 0)
 }
 
-// finalWindows takes what the workers had not handed over when they ended.
+// finalWindows closes what the windows of all workers were added to.
 func (s *stageRun) finalWindows() {
 	for _, j := range s.jobs {
 		if j.series == nil {
 			continue // it never began
 		}
-		for i, w := range j.workers {
-			if w.lost || w.win == nil {
-				continue // still the worker's
-			}
-			if full := w.box.take(); full != nil {
-				j.totals[i].add(full)
-				j.series.add(full)
-			}
-			j.totals[i].add(w.win)
-			j.series.add(w.win)
-		}
-		if j.shared != nil && !slices.ContainsFunc(j.workers, func(w *worker) bool { return w.lost }) {
+		if j.shared != nil && !j.lost() {
 			// Nobody can say which of the workers a system call was for: the first has them all.
 			c := j.shared.Counters()
 			j.workers[0].outcome.counters.Syscalls, j.workers[0].outcome.counters.Overflows = c.Syscalls, c.Overflows
 		}
 		j.series.close(true)
 	}
+}
+
+// takeLast takes what a worker that has ended had not handed over.
+func (s *stageRun) takeLast(w *worker) {
+	j := w.job
+	if j.series == nil || w.lost || w.win == nil {
+		return // it never began, was given up, or failed to begin
+	}
+	if full := w.box.take(); full != nil {
+		j.totals[w.index].add(full)
+		j.series.add(full)
+	}
+	j.totals[w.index].add(w.win)
+	j.series.leave(j.series.add(w.win))
 }

@@ -481,19 +481,18 @@ func safely(f func() error) (err error) {
 	return f()
 }
 
-// close frees the queue and the buffers. Nothing is in flight any more.
+// close frees the queue and the memory, except buffers that the kernel may still write to: what Go puts in their
+// place would be damaged.
 func (w *worker) close() error {
 	var err error
 	if w.queue != nil {
 		err = w.queue.Close()
 	}
-	for _, a := range []*mem.Arena{w.arena, w.locked} {
-		if a == nil {
-			continue
-		}
-		if e := a.Unmap(); err == nil {
-			err = e
-		}
+	if w.arena != nil && !errors.Is(err, engine.ErrInFlight) {
+		err = errors.Join(err, w.arena.Unmap())
+	}
+	if w.locked != nil {
+		err = errors.Join(err, w.locked.Unmap())
 	}
 	return err
 }

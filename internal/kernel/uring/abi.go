@@ -57,10 +57,11 @@ const (
 
 // Operations of io_uring_register(2).
 const (
-	registerBuffers = 0
-	registerFiles   = 2
-	registerRingFDs = 20
-	unregisterRing  = 21
+	registerBuffers   = 0
+	unregisterBuffers = 1
+	registerFiles     = 2
+	registerRingFDs   = 20
+	unregisterRing    = 21
 )
 
 // Opcode is the operation of a submission queue entry.

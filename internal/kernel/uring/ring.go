@@ -96,11 +96,14 @@ func New(o Options) (*Ring, error) {
 		p.flags |= uint32(SetupCQSize)
 		p.cqEntries = o.CQ
 	}
-	fd, _, errno := syscall.Syscall(sysSetup, uintptr(o.Entries), uintptr(unsafe.Pointer(&p)), 0)
+	fd, errno := patiently(func() (int, syscall.Errno) {
+		fd, _, errno := syscall.Syscall(sysSetup, uintptr(o.Entries), uintptr(unsafe.Pointer(&p)), 0)
+		return int(fd), errno
+	})
 	if errno != 0 {
 		return nil, fmt.Errorf("io_uring_setup with %d entries and flags %#x: %w", o.Entries, p.flags, setupError(errno))
 	}
-	r := &Ring{fd: int(fd), enterFD: uint32(fd), flags: o.Flags, features: p.features, wait: new(waitArg)}
+	r := &Ring{fd: fd, enterFD: uint32(fd), flags: o.Flags, features: p.features, wait: new(waitArg)}
 	if err := r.mapRings(&p); err != nil {
 		r.Close()
 		return nil, err
@@ -109,6 +112,18 @@ func New(o Options) (*Ring, error) {
 		r.registerOwnFD()
 	}
 	return r, nil
+}
+
+// patiently tries a call for a while when there is too little lockable memory: what a closed ring took of it, the
+// kernel gives back some milliseconds later (io_ring_exit_work).
+func patiently(call func() (int, syscall.Errno)) (n int, errno syscall.Errno) {
+	const pause, tries = 5 * time.Millisecond, 40
+	for try := 1; ; try++ {
+		if n, errno = call(); errno != syscall.ENOMEM || try == tries {
+			return n, errno
+		}
+		time.Sleep(pause)
+	}
 }
 
 func setupError(errno syscall.Errno) error {
@@ -327,13 +342,24 @@ func (r *Ring) RegisterBuffers(buf []byte, piece int) error {
 	for off := 0; off < len(buf); off += piece {
 		vec = append(vec, iovec{base: uintptr(unsafe.Pointer(&buf[off])), len: uintptr(min(piece, len(buf)-off))})
 	}
-	_, errno := r.register(registerBuffers, unsafe.Pointer(&vec[0]), uintptr(len(vec)))
+	_, errno := patiently(func() (int, syscall.Errno) {
+		return r.register(registerBuffers, unsafe.Pointer(&vec[0]), uintptr(len(vec)))
+	})
 	runtime.KeepAlive(buf)
 	if errno == syscall.ENOMEM {
 		return fmt.Errorf("registering %d bytes of buffers: %w (%w)", len(buf), ErrMemlock, errno)
 	}
 	if errno != 0 {
 		return fmt.Errorf("registering %d bytes of buffers: %w", len(buf), errno)
+	}
+	return nil
+}
+
+// UnregisterBuffers gives back what the registered buffers took of RLIMIT_MEMLOCK. Closing the ring does so, too,
+// but some time later. No request may be in flight: it would wait for them.
+func (r *Ring) UnregisterBuffers() error {
+	if _, errno := r.register(unregisterBuffers, nil, 0); errno != 0 {
+		return fmt.Errorf("unregistering buffers: %w", errno)
 	}
 	return nil
 }
