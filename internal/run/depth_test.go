@@ -143,7 +143,11 @@ func TestLatencyTargetOnADevice(t *testing.T) {
 					t.Errorf("found %+v", s)
 				}
 				if c.depth > 0 {
-					if last := w.Depth[len(w.Depth)-1].Value; last != s.IODepth && c.name != "paced" {
+					last := 0 // where nothing was measured
+					if n := len(w.Depth); n > 0 {
+						last = w.Depth[n-1].Value
+					}
+					if last != s.IODepth && c.name != "paced" && !(short && last == 0) {
 						t.Errorf("%d I/Os were in flight at depth %d", last, c.depth)
 					}
 					if d := time.Duration(w.RuntimeNS); d > 20*window || d < window*8/10 && !short {
