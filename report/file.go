@@ -10,9 +10,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/workloads"
 )
 
 // MaxBytes is the longest Result that Load reads. A worker with two directions and three latencies each
@@ -203,10 +205,26 @@ func outerObjects(data []byte) int {
 	return objects
 }
 
+// mostSkipped is how many workers there can be of jobs that never began: as many as a run can have (--max-jobs).
+const mostSkipped = 4096
+
 // check verifies what readers of a Result rely on.
 func (r *Result) check() error {
+	skipped := 0
+	if err := checkOptions(r.Globals); err != nil {
+		return fmt.Errorf("globals: %w", err)
+	}
 	for i := range r.Jobs {
 		j := &r.Jobs[i]
+		if err := checkOptions(j.Options); err != nil {
+			return fmt.Errorf("job %q: %w", j.Name, err)
+		}
+		if j.Skipped != "" {
+			if j.Spec.NumJobs < 0 || j.Spec.NumJobs > mostSkipped-skipped {
+				return fmt.Errorf("job %q never began with %d workers", j.Name, j.Spec.NumJobs)
+			}
+			skipped += j.Spec.NumJobs
+		}
 		if j.GroupID < 0 || j.GroupID >= len(r.Jobs) {
 			return fmt.Errorf("job %q is in group %d of a run with %d jobs", j.Name, j.GroupID, len(r.Jobs))
 		}
@@ -223,6 +241,13 @@ func (r *Result) check() error {
 				return fmt.Errorf("job %q, worker %d: %w", j.Name, w, err)
 			}
 		}
+	}
+	return nil
+}
+
+func checkOptions(options []workloads.Option) error {
+	if slices.ContainsFunc(options, func(o workloads.Option) bool { return o.Name == "" }) {
+		return errors.New("an option without a name")
 	}
 	return nil
 }

@@ -139,6 +139,8 @@ func TestLoadRefuses(t *testing.T) {
 		"two documents":  {`{"schema":"blkmeter.result/1"} {}`, "NOT_A_RESULT", "not JSON"},
 		"unknown target": {`{"schema":"blkmeter.result/1","jobs":[{"spec":{"targets":[0]}}]}`, "NOT_A_RESULT", "target 0 of 0"},
 		"negative":       {`{"schema":"blkmeter.result/1","jobs":[{"read":{"ios":-1}}]}`, "NOT_A_RESULT", "negative"},
+		"nameless":       {`{"schema":"blkmeter.result/1","jobs":[{"options":[{"value":"4k"}]}]}`, "NOT_A_RESULT", "without a name"},
+		"endless clones": {`{"schema":"blkmeter.result/1","jobs":[{"skipped":"x","spec":{"numjobs":4000}},{"skipped":"x","spec":{"numjobs":97}}]}`, "NOT_A_RESULT", "97 workers"},
 		"a bomb":         {`{"schema":"blkmeter.result/1","jobs":[` + strings.Repeat("{},", 100_000) + `{}]}`, "NOT_A_RESULT", "empty"},
 	} {
 		_, err := report.Load(strings.NewReader(c.in))
