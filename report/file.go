@@ -40,29 +40,57 @@ func Save(path string, r *Result) error {
 // terminal, pipe or character device (/dev/stdout) is written to directly, since there is nothing to
 // replace. A block device is refused: a document over a disk is never what was meant.
 func SaveFile(path string, write func(io.Writer) error) error {
-	target, err := filepath.EvalSymlinks(path) // a link stays a link to the new content
-	if errors.Is(err, fs.ErrNotExist) {
-		target = path
-	} else if err != nil {
-		return cannotWrite(err, path)
-	}
-	mode := fs.FileMode(0o666)
-	if fi, err := os.Stat(target); err == nil {
-		switch {
-		case fi.IsDir():
-			return cannotWrite(syscall.EISDIR, path)
-		case fi.Mode()&fs.ModeDevice != 0 && fi.Mode()&fs.ModeCharDevice == 0:
-			return fault.New(fault.ExitRefused, "OUTPUT_IS_DEVICE", "name a file to write the result to",
-				"the output %s is a block device", path)
-		case !fi.Mode().IsRegular():
-			return writeThrough(target, write)
-		}
-		mode = fi.Mode().Perm()
+	target, mode, err := placeOf(path)
+	switch {
+	case err != nil:
+		return err
+	case !mode.IsRegular():
+		return writeThrough(target, write)
 	}
 	if err := replace(target, mode, write); err != nil {
 		return cannotWrite(err, path)
 	}
 	return nil
+}
+
+// CanSave says whether [SaveFile] could begin to write to path now; it leaves nothing behind. What takes long to
+// make should not be lost to a mistyped directory.
+func CanSave(path string) error {
+	target, mode, err := placeOf(path)
+	if err != nil || !mode.IsRegular() {
+		return err
+	}
+	f, err := temporary(target, mode)
+	if err != nil {
+		return cannotWrite(err, path)
+	}
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		return cannotWrite(err, path)
+	}
+	return nil
+}
+
+// placeOf returns the file that path leads to, and its type and permissions: only a regular file is replaced.
+func placeOf(path string) (target string, mode fs.FileMode, err error) {
+	target, err = filepath.EvalSymlinks(path) // a link stays a link to the new content
+	if errors.Is(err, fs.ErrNotExist) {
+		target = path
+	} else if err != nil {
+		return "", 0, cannotWrite(err, path)
+	}
+	fi, err := os.Stat(target)
+	switch {
+	case err != nil:
+		return target, 0o666, nil
+	case fi.IsDir():
+		return "", 0, cannotWrite(syscall.EISDIR, path)
+	case fi.Mode()&fs.ModeDevice != 0 && fi.Mode()&fs.ModeCharDevice == 0:
+		return "", 0, fault.New(fault.ExitRefused, "OUTPUT_IS_DEVICE", "name a file to write the result to",
+			"the output %s is a block device", path)
+	case fi.Mode().IsRegular():
+		return target, fi.Mode().Perm(), nil
+	}
+	return target, fi.Mode(), nil
 }
 
 func cannotWrite(err error, path string) error {
@@ -95,18 +123,9 @@ func writeBuffered(f *os.File, write func(io.Writer) error) error {
 
 // replace writes a temporary file beside path and renames it.
 func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
-	dir, base := filepath.Split(path)
-	var f *os.File
-	for {
-		// os.CreateTemp would ignore the umask and make the file private.
-		name := filepath.Join(dir, fmt.Sprintf(".%s.%08x.tmp", base, rand.Uint32()))
-		f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, fs.ErrExist) {
-			return err
-		}
+	f, err := temporary(path, mode)
+	if err != nil {
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -119,13 +138,26 @@ func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err er
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	syncDirectory(dir)
+	syncDirectory(filepath.Dir(path))
 	return nil
+}
+
+// temporary creates a file beside path with a name of its own.
+func temporary(path string, mode fs.FileMode) (*os.File, error) {
+	dir, base := filepath.Split(path)
+	for {
+		// os.CreateTemp would ignore the umask and make the file private.
+		name := filepath.Join(dir, fmt.Sprintf(".%s.%08x.tmp", base, rand.Uint32()))
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
 }
 
 // syncDirectory makes the rename durable. Not every filesystem can, and the content is whole either way.
 func syncDirectory(dir string) {
-	if d, err := os.Open(filepath.Clean(dir + ".")); err == nil {
+	if d, err := os.Open(dir); err == nil {
 		_ = d.Sync()
 		_ = d.Close()
 	}

@@ -128,6 +128,23 @@ func wantContent(t *testing.T, path, want string) {
 	}
 }
 
+func TestCanSave(t *testing.T) {
+	dir := t.TempDir()
+	for path, want := range map[string]string{
+		filepath.Join(dir, "new"): "", "/dev/null": "", filepath.Join(dir, "no/such"): "OUTPUT_FAILED", dir: "OUTPUT_FAILED",
+	} {
+		switch err := report.CanSave(path); {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", path, err)
+		case want != "" && (err == nil || fault.Of(err).Code != want):
+			t.Errorf("%s: %v, want %s", path, err, want)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ in, code, says string }{
 		"nothing":        {"", "NOT_A_RESULT", "not JSON"},

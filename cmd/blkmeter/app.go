@@ -27,7 +27,9 @@ type app struct {
 
 // execute runs the command line and returns the exit code.
 func execute(a *app) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Whoever read the output may go away before the end (blkmeter run ... | head): that ends a run as a signal from
+	// the keyboard does, so that devices get their settings back.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	root := newRootCommand(a)
 	args := a.args[1:]
@@ -43,8 +45,11 @@ func execute(a *app) int {
 		return fault.ExitDone
 	}
 	var told *toldError
-	if errors.As(err, &told) {
+	switch {
+	case errors.As(err, &told):
 		return told.exit
+	case errors.Is(err, syscall.EPIPE):
+		return 128 + int(syscall.SIGPIPE) // in silence, as other programs go
 	}
 	e := fault.Of(err)
 	a.tell(e)

@@ -36,6 +36,11 @@ type document struct {
 // fio's clothes, or in a list with fio's other formats, it is fio's.
 func (a *app) newDocuments(settings *fiojob.Settings, asFio bool) (*documents, error) {
 	d := &documents{stdout: a.stdout, path: settings.Output}
+	if d.isFile() { // hours of measuring may follow
+		if err := report.CanSave(d.path); err != nil {
+			return nil, err
+		}
+	}
 	names := settings.Formats
 	switch {
 	case len(names) == 1 && names[0] == "text":
@@ -60,6 +65,8 @@ func (a *app) newDocuments(settings *fiojob.Settings, asFio bool) (*documents, e
 	return d, nil
 }
 
+func (d *documents) isFile() bool { return d.path != "" && d.path != "-" }
+
 // add writes a document behind those before it. A file gets its new content only when the first one is
 // complete.
 func (d *documents) add(r *report.Result, left time.Duration) error {
@@ -67,9 +74,9 @@ func (d *documents) add(r *report.Result, left time.Duration) error {
 	d.some = true
 	write := func(w io.Writer) error { return d.render(w, doc) }
 	switch {
-	case d.path != "" && d.path != "-" && doc.first:
+	case d.isFile() && doc.first:
 		return report.SaveFile(d.path, write)
-	case d.path != "" && d.path != "-":
+	case d.isFile():
 		return appendFile(d.path, write)
 	}
 	if err := write(d.stdout); err != nil {
