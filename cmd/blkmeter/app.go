@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/spf13/cobra"
 )
 
@@ -58,9 +59,14 @@ func execute(a *app) int {
 
 // tell prints an error for a person.
 func (a *app) tell(e *fault.Error) {
-	fmt.Fprintf(a.stderr, "blkmeter: %s [%s]\n", e.Error(), e.Code)
-	if e.Hint != "" {
-		fmt.Fprintf(a.stderr, "  hint: %s\n", e.Hint)
+	a.say("blkmeter", e.Error(), e.Code, e.Hint)
+}
+
+// say prints a sentence with its code and what to do about it.
+func (a *app) say(who, sentence, code, hint string) {
+	fmt.Fprintf(a.stderr, "%s: %s [%s]\n", who, prose.Printable(sentence), code)
+	if hint != "" {
+		fmt.Fprintf(a.stderr, "  hint: %s\n", prose.Printable(hint))
 	}
 }
 

@@ -188,10 +188,7 @@ func (a *app) runPlan(ctx context.Context, plan *workloads.Plan, settings *fiojo
 
 // warn prints a warning for a person.
 func (a *app) warn(w workloads.Warning) {
-	fmt.Fprintf(a.stderr, "warning: %s [%s]\n", w.Sentence, w.Code)
-	if w.Hint != "" {
-		fmt.Fprintf(a.stderr, "  hint: %s\n", w.Hint)
-	}
+	a.say("warning", w.Sentence, w.Code, w.Hint)
 }
 
 // version is what --version prints: the module's version and the commit it was built from.
