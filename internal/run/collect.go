@@ -180,11 +180,16 @@ func (s *series) add(w *window) {
 func (s *series) number(at int64) int { return int(max(at-s.from, 0) / s.interval) }
 
 // close turns windows for which every worker reported into intervals and lets go of their histograms; with
-// all, those that some workers left early too. It returns the new ones.
+// all, those that some workers left early too. It returns the new ones. One that all workers ended before its time
+// is the last, although they may still be reading back: its length is known when all is.
 func (s *series) close(all bool) []report.Interval {
 	before := len(s.closed)
-	for s.open < len(s.windows) && (all || s.windows[s.open].reports >= s.workers) {
+	for s.open < len(s.windows) {
 		w := &s.windows[s.open]
+		cut := s.open == len(s.windows)-1 && w.end < s.from+int64(s.open+1)*s.interval-s.interval/10
+		if !all && (w.reports < s.workers || cut) {
+			break
+		}
 		length := s.interval
 		if all && s.open == len(s.windows)-1 {
 			length = max(w.end-s.from-int64(s.open)*s.interval, 1)
