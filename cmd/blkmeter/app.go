@@ -50,7 +50,7 @@ func execute(a *app) int {
 	case errors.As(err, &told):
 		return told.exit
 	case errors.Is(err, syscall.EPIPE):
-		return 128 + int(syscall.SIGPIPE) // in silence, as other programs go
+		return fault.ExitNoReader // in silence, as other programs go
 	}
 	e := fault.Of(err)
 	a.tell(e)

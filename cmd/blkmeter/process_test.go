@@ -150,7 +150,7 @@ func TestAReaderThatGoesAwayEndsARun(t *testing.T) {
 	if err := reader.Close(); err != nil {
 		t.Error(err)
 	}
-	if err := p.Wait(); p.Hung() || p.ProcessState.ExitCode() != 128+int(syscall.SIGPIPE) || stderr.Len() != 0 {
+	if err := p.Wait(); p.Hung() || p.ProcessState.ExitCode() != fault.ExitNoReader || stderr.Len() != 0 {
 		t.Errorf("%v, stderr %q", err, &stderr)
 	}
 	if after, err := os.ReadFile(setting); err != nil || !bytes.Equal(after, before) {
