@@ -10,9 +10,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/workloads"
 )
 
 // MaxBytes is the longest Result that Load reads. A worker with two directions and three latencies each
@@ -38,23 +40,12 @@ func Save(path string, r *Result) error {
 // terminal, pipe or character device (/dev/stdout) is written to directly, since there is nothing to
 // replace. A block device is refused: a document over a disk is never what was meant.
 func SaveFile(path string, write func(io.Writer) error) error {
-	target, err := filepath.EvalSymlinks(path) // a link stays a link to the new content
-	if errors.Is(err, fs.ErrNotExist) {
-		target = path
-	} else if err != nil {
-		return cannotWrite(err, path)
-	}
-	mode := fs.FileMode(0o666)
-	if fi, err := os.Stat(target); err == nil {
-		switch {
-		case fi.IsDir():
-			return cannotWrite(syscall.EISDIR, path)
-		case fi.Mode()&fs.ModeDevice != 0 && fi.Mode()&fs.ModeCharDevice == 0:
-			return deviceOutput(path)
-		case !fi.Mode().IsRegular():
-			return writeThrough(target, write)
-		}
-		mode = fi.Mode().Perm()
+	target, mode, err := placeOf(path)
+	switch {
+	case err != nil:
+		return err
+	case !mode.IsRegular():
+		return writeThrough(target, write)
 	}
 	if err := replace(target, mode, write); err != nil {
 		return cannotWrite(err, path)
@@ -92,6 +83,45 @@ func deviceOutput(path string) error {
 	return fault.New(fault.ExitRefused, "OUTPUT_IS_DEVICE", "name a file to write the result to", "the output %s is a block device", path)
 }
 
+// CanSave says whether [SaveFile] could begin to write to path now; it leaves nothing behind. What takes long to
+// make should not be lost to a mistyped directory.
+func CanSave(path string) error {
+	target, mode, err := placeOf(path)
+	if err != nil || !mode.IsRegular() {
+		return err
+	}
+	f, err := temporary(target, mode)
+	if err != nil {
+		return cannotWrite(err, path)
+	}
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		return cannotWrite(err, path)
+	}
+	return nil
+}
+
+// placeOf returns the file that path leads to, and its type and permissions: only a regular file is replaced.
+func placeOf(path string) (target string, mode fs.FileMode, err error) {
+	target, err = filepath.EvalSymlinks(path) // a link stays a link to the new content
+	if errors.Is(err, fs.ErrNotExist) {
+		target = path
+	} else if err != nil {
+		return "", 0, cannotWrite(err, path)
+	}
+	fi, err := os.Stat(target)
+	switch {
+	case err != nil:
+		return target, 0o666, nil
+	case fi.IsDir():
+		return "", 0, cannotWrite(syscall.EISDIR, path)
+	case fi.Mode()&fs.ModeDevice != 0 && fi.Mode()&fs.ModeCharDevice == 0:
+		return "", 0, deviceOutput(path)
+	case fi.Mode().IsRegular():
+		return target, fi.Mode().Perm(), nil
+	}
+	return target, fi.Mode(), nil
+}
+
 func cannotWrite(err error, path string) error {
 	hint := "choose another file with --output"
 	if errors.Is(err, syscall.ENOSPC) {
@@ -122,18 +152,9 @@ func writeBuffered(f *os.File, write func(io.Writer) error) error {
 
 // replace writes a temporary file beside path and renames it.
 func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
-	dir, base := filepath.Split(path)
-	var f *os.File
-	for {
-		// os.CreateTemp would ignore the umask and make the file private.
-		name := filepath.Join(dir, fmt.Sprintf(".%s.%08x.tmp", base, rand.Uint32()))
-		f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, fs.ErrExist) {
-			return err
-		}
+	f, err := temporary(path, mode)
+	if err != nil {
+		return err
 	}
 	defer func() {
 		if err != nil {
@@ -146,13 +167,26 @@ func replace(path string, mode fs.FileMode, write func(io.Writer) error) (err er
 	if err := os.Rename(f.Name(), path); err != nil {
 		return err
 	}
-	syncDirectory(dir)
+	syncDirectory(filepath.Dir(path))
 	return nil
+}
+
+// temporary creates a file beside path with a name of its own.
+func temporary(path string, mode fs.FileMode) (*os.File, error) {
+	dir, base := filepath.Split(path)
+	for {
+		// os.CreateTemp would ignore the umask and make the file private.
+		name := filepath.Join(dir, fmt.Sprintf(".%s.%08x.tmp", base, rand.Uint32()))
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
 }
 
 // syncDirectory makes the rename durable. Not every filesystem can, and the content is whole either way.
 func syncDirectory(dir string) {
-	if d, err := os.Open(filepath.Clean(dir + ".")); err == nil {
+	if d, err := os.Open(dir); err == nil {
 		_ = d.Sync()
 		_ = d.Close()
 	}
@@ -232,10 +266,26 @@ func outerObjects(data []byte) int {
 	return objects
 }
 
+// mostSkipped is how many workers there can be of jobs that never began: as many as a run can have (--max-jobs).
+const mostSkipped = 4096
+
 // check verifies what readers of a Result rely on.
 func (r *Result) check() error {
+	skipped := 0
+	if err := checkOptions(r.Globals); err != nil {
+		return fmt.Errorf("globals: %w", err)
+	}
 	for i := range r.Jobs {
 		j := &r.Jobs[i]
+		if err := checkOptions(j.Options); err != nil {
+			return fmt.Errorf("job %q: %w", j.Name, err)
+		}
+		if j.Skipped != "" {
+			if j.Spec.NumJobs < 0 || j.Spec.NumJobs > mostSkipped-skipped {
+				return fmt.Errorf("job %q never began with %d workers", j.Name, j.Spec.NumJobs)
+			}
+			skipped += j.Spec.NumJobs
+		}
 		if j.GroupID < 0 || j.GroupID >= len(r.Jobs) {
 			return fmt.Errorf("job %q is in group %d of a run with %d jobs", j.Name, j.GroupID, len(r.Jobs))
 		}
@@ -252,6 +302,13 @@ func (r *Result) check() error {
 				return fmt.Errorf("job %q, worker %d: %w", j.Name, w, err)
 			}
 		}
+	}
+	return nil
+}
+
+func checkOptions(options []workloads.Option) error {
+	if slices.ContainsFunc(options, func(o workloads.Option) bool { return o.Name == "" }) {
+		return errors.New("an option without a name")
 	}
 	return nil
 }

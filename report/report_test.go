@@ -128,6 +128,23 @@ func wantContent(t *testing.T, path, want string) {
 	}
 }
 
+func TestCanSave(t *testing.T) {
+	dir := t.TempDir()
+	for path, want := range map[string]string{
+		filepath.Join(dir, "new"): "", "/dev/null": "", filepath.Join(dir, "no/such"): "OUTPUT_FAILED", dir: "OUTPUT_FAILED",
+	} {
+		switch err := report.CanSave(path); {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", path, err)
+		case want != "" && (err == nil || fault.Of(err).Code != want):
+			t.Errorf("%s: %v, want %s", path, err, want)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+}
+
 func TestLoadRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ in, code, says string }{
 		"nothing":        {"", "NOT_A_RESULT", "not JSON"},
@@ -139,6 +156,8 @@ func TestLoadRefuses(t *testing.T) {
 		"two documents":  {`{"schema":"blkmeter.result/1"} {}`, "NOT_A_RESULT", "not JSON"},
 		"unknown target": {`{"schema":"blkmeter.result/1","jobs":[{"spec":{"targets":[0]}}]}`, "NOT_A_RESULT", "target 0 of 0"},
 		"negative":       {`{"schema":"blkmeter.result/1","jobs":[{"read":{"ios":-1}}]}`, "NOT_A_RESULT", "negative"},
+		"nameless":       {`{"schema":"blkmeter.result/1","jobs":[{"options":[{"value":"4k"}]}]}`, "NOT_A_RESULT", "without a name"},
+		"endless clones": {`{"schema":"blkmeter.result/1","jobs":[{"skipped":"x","spec":{"numjobs":4000}},{"skipped":"x","spec":{"numjobs":97}}]}`, "NOT_A_RESULT", "97 workers"},
 		"a bomb":         {`{"schema":"blkmeter.result/1","jobs":[` + strings.Repeat("{},", 100_000) + `{}]}`, "NOT_A_RESULT", "empty"},
 	} {
 		_, err := report.Load(strings.NewReader(c.in))

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/spf13/cobra"
 )
 
@@ -27,7 +28,9 @@ type app struct {
 
 // execute runs the command line and returns the exit code.
 func execute(a *app) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Whoever read the output may go away before the end (blkmeter run ... | head): that ends a run as a signal from
+	// the keyboard does, so that devices get their settings back.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	root := newRootCommand(a)
 	args := a.args[1:]
@@ -43,8 +46,11 @@ func execute(a *app) int {
 		return fault.ExitDone
 	}
 	var told *toldError
-	if errors.As(err, &told) {
+	switch {
+	case errors.As(err, &told):
 		return told.exit
+	case errors.Is(err, syscall.EPIPE):
+		return fault.ExitNoReader // in silence, as other programs go
 	}
 	e := fault.Of(err)
 	a.tell(e)
@@ -53,9 +59,14 @@ func execute(a *app) int {
 
 // tell prints an error for a person.
 func (a *app) tell(e *fault.Error) {
-	fmt.Fprintf(a.stderr, "blkmeter: %s [%s]\n", e.Error(), e.Code)
-	if e.Hint != "" {
-		fmt.Fprintf(a.stderr, "  hint: %s\n", e.Hint)
+	a.say("blkmeter", e.Error(), e.Code, e.Hint)
+}
+
+// say prints a sentence with its code and what to do about it.
+func (a *app) say(who, sentence, code, hint string) {
+	fmt.Fprintf(a.stderr, "%s: %s [%s]\n", who, prose.Printable(sentence), code)
+	if hint != "" {
+		fmt.Fprintf(a.stderr, "  hint: %s\n", prose.Printable(hint))
 	}
 }
 

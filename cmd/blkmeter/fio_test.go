@@ -528,6 +528,8 @@ func TestNothingButDocuments(t *testing.T) {
 		"bad value":      {[]string{"--name=a", "--bs=many"}, -1, 1},
 		"no target":      {[]string{"--name=a", "--filename=no/such/file", "--rw=read"}, -1, 1},
 		"log that fails": {[]string{"--name=a", "--ioengine=null", "--size=1m", "--write_bw_log=no/such/dir/x"}, -1, 1},
+		"output":         {[]string{"--name=a", "--ioengine=null", "--size=1m", "--time_based", "--runtime=1h", "--output=no/such/dir/x"}, -1, 1},
+		"not steady":     {[]string{"--name=a", "--ioengine=null", "--size=1m", "--time_based", "--runtime=1", "--ss=iops:1%", "--ss_dur=9"}, 0, 0},
 		"bandwidth log":  {[]string{"--bandwidth-log=no/such/dir/x", "--name=a", "--ioengine=null", "--size=1m"}, -1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {

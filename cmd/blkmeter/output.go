@@ -37,6 +37,11 @@ type document struct {
 // fio's clothes, or in a list with fio's other formats, it is fio's.
 func (a *app) newDocuments(settings *fiojob.Settings, asFio bool) (*documents, error) {
 	d := &documents{stdout: a.stdout, path: settings.Output}
+	if d.isFile() { // hours of measuring may follow
+		if err := report.CanSave(d.path); err != nil {
+			return nil, err
+		}
+	}
 	names := settings.Formats
 	switch {
 	case len(names) == 1 && names[0] == "text":
@@ -61,6 +66,8 @@ func (a *app) newDocuments(settings *fiojob.Settings, asFio bool) (*documents, e
 	return d, nil
 }
 
+func (d *documents) isFile() bool { return d.path != "" && d.path != "-" }
+
 // refuseTargets refuses to write documents to a file that is a target of the plan: they would take its place.
 func (d *documents) refuseTargets(plan *workloads.Plan) error {
 	output, err := os.Stat(d.path)
@@ -84,9 +91,9 @@ func (d *documents) add(r *report.Result, left time.Duration) error {
 	d.some = true
 	write := func(w io.Writer) error { return d.render(w, doc) }
 	switch {
-	case d.path != "" && d.path != "-" && doc.first:
+	case d.isFile() && doc.first:
 		return report.SaveFile(d.path, write)
-	case d.path != "" && d.path != "-":
+	case d.isFile():
 		return appendFile(d.path, write)
 	}
 	if err := write(d.stdout); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/blkmeter/blkmeter/internal/run"
 	"github.com/blkmeter/blkmeter/internal/units"
 	"github.com/blkmeter/blkmeter/workloads"
@@ -137,7 +138,7 @@ func writeForecast(out io.Writer, f *workloads.Forecast) error {
 	for _, w := range f.Warnings {
 		fmt.Fprintf(&b, "warning: %s [%s]\n", w.Sentence, w.Code)
 	}
-	_, err := io.WriteString(out, b.String())
+	_, err := io.WriteString(out, prose.Printable(b.String()))
 	return err
 }
 

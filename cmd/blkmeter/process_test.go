@@ -124,6 +124,40 @@ func TestSignalsEndARun(t *testing.T) {
 	}
 }
 
+// Whoever reads the documents may go away: the run ends in silence, and the device has its settings back.
+func TestAReaderThatGoesAwayEndsARun(t *testing.T) {
+	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: 8 << 20, DirectIO: true, Tmpfs: true})
+	setting := filepath.Join("/sys/block", dev.Name, "queue/nr_requests")
+	before, err := os.ReadFile(setting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	p := blkmeter(t, "run", "--filename="+dev.Path, "--rw=randread", "--set=nr_requests=32", "--runtime=1h", "--time_based",
+		"--status-interval=1", "--output-format=json")
+	var stderr bytes.Buffer
+	p.Stdout, p.Stderr = writer, &stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := reader.Read(make([]byte, 1)); err != nil {
+		t.Error(err)
+	}
+	if err := reader.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := p.Wait(); p.Hung() || p.ProcessState.ExitCode() != fault.ExitNoReader || stderr.Len() != 0 {
+		t.Errorf("%v, stderr %q", err, &stderr)
+	}
+	if after, err := os.ReadFile(setting); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("nr_requests is %s instead of %s, %v", after, before, err)
+	}
+}
+
 // While the process is stopped for a second, as a machine that swaps or migrates may stop it, arrivals of a paced
 // job go on: their response times show the stop at its true size, which latencies from start to completion
 // cannot.

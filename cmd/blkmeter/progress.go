@@ -6,7 +6,9 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/blkmeter/blkmeter/internal/run"
 	"github.com/blkmeter/blkmeter/internal/units"
 	"github.com/blkmeter/blkmeter/workloads/fiojob"
@@ -54,19 +56,24 @@ func (p *progress) say(words string) { p.draw(words + " ...") }
 
 // show draws the state of the run.
 func (p *progress) show(s run.Progress) {
-	jobs := strings.Join(s.Jobs, ", ")
-	if len(jobs) > 24 {
-		jobs = jobs[:23] + "…"
-	}
 	eta := "until done"
 	if s.Remaining >= 0 {
 		eta = "eta " + s.Remaining.Round(time.Second).String()
 	}
-	line := fmt.Sprintf("%s [%d/%d] %s, %s", jobs, s.Stage, s.Stages, s.Elapsed.Round(time.Second), eta)
+	line := fmt.Sprintf(" [%d/%d] %s, %s", s.Stage, s.Stages, s.Elapsed.Round(time.Second), eta)
 	if s.IOPS > 0 {
 		line += fmt.Sprintf(" | %s IOPS, %s/s, p99 %s", units.Count(s.IOPS), units.Bytes(int64(s.BW)), units.Nanoseconds(float64(s.P99NS)))
 	}
-	p.draw(line)
+	room := p.width() - 1 - utf8.RuneCountInString(line) // of the rest, nothing should be missing
+	p.draw(shorten(strings.Join(s.Jobs, ", "), min(max(room, 8), 24)) + line)
+}
+
+// shorten returns text in at most so many characters.
+func shorten(text string, most int) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return text
 }
 
 func (p *progress) draw(line string) {
@@ -76,6 +83,7 @@ func (p *progress) draw(line string) {
 		return
 	}
 	p.drawnAt = now
+	line = strings.ReplaceAll(prose.Printable(line), "\n", "?")
 	if r := []rune(line); len(r) >= width {
 		line = string(r[:width-1])
 	}

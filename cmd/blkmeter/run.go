@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/blkmeter/blkmeter/internal/device"
 	"github.com/blkmeter/blkmeter/internal/fault"
@@ -57,13 +58,15 @@ Exit status: 0 done, 1 any failure, 128 interrupted.`,
 			err := a.runFio(cmd, args)
 			var told *toldError
 			switch {
-			case err == nil:
-				return nil
+			case err == nil, errors.Is(err, syscall.EPIPE):
+				return err
 			case !errors.As(err, &told):
 				a.tell(fault.Of(err))
 				return &toldError{fault.ExitUsage}
 			case told.exit == fault.ExitInterrupted:
 				return &toldError{fioInterrupted}
+			case told.exit == fault.ExitNotReached: // to fio, that is an answer like the other
+				return nil
 			}
 			return &toldError{fault.ExitUsage}
 		},
@@ -188,10 +191,7 @@ func (a *app) runPlan(ctx context.Context, plan *workloads.Plan, settings *fiojo
 
 // warn prints a warning for a person.
 func (a *app) warn(w workloads.Warning) {
-	fmt.Fprintf(a.stderr, "warning: %s [%s]\n", w.Sentence, w.Code)
-	if w.Hint != "" {
-		fmt.Fprintf(a.stderr, "  hint: %s\n", w.Hint)
-	}
+	a.say("warning", w.Sentence, w.Code, w.Hint)
 }
 
 // version is what --version prints: the module's version and the commit it was built from.

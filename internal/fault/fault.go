@@ -18,6 +18,7 @@ const (
 	ExitNotReached  = 6   // steady state or confidence was not reached
 	ExitEnvironment = 7   // the system lacks something that is required
 	ExitInterrupted = 130 // a signal ended the run; a partial Result was written
+	ExitNoReader    = 141 // whoever read the output went away (SIGPIPE)
 )
 
 // Error is a failure as told to a user.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"unicode"
 )
 
 // Width is what a line of text may have.
@@ -18,6 +19,17 @@ func Nanoseconds(ns float64) string {
 // Count writes a number with three digits and k, M or G: 425k.
 func Count(n float64) string {
 	return scaled(n, []unit{{1e9, "G"}, {1e6, "M"}, {1e3, "k"}, {1, ""}})
+}
+
+// Printable is text without the control characters, which a terminal would obey: they become "?". Names and sentences
+// may hold what a job file or a device says; only the ends of lines stay.
+func Printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 type unit struct {

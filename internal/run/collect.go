@@ -196,11 +196,16 @@ func (s *series) whole() bool {
 func (s *series) number(at int64) int { return int(max(at-s.from, 0) / s.interval) }
 
 // close turns windows that are whole into intervals and lets go of their histograms; with all, the others too.
-// It returns the new ones.
+// It returns the new ones. One that all workers ended before its time is the last, although they may still be reading
+// back: its length is known when all is.
 func (s *series) close(all bool) []report.Interval {
 	before := len(s.closed)
-	for s.open < len(s.windows) && (all || s.whole()) {
+	for s.open < len(s.windows) {
 		w := &s.windows[s.open]
+		cut := s.open == len(s.windows)-1 && w.end < s.from+int64(s.open+1)*s.interval-s.interval/10
+		if !all && (cut || !s.whole()) {
+			break
+		}
 		length := s.interval
 		if all && s.open == len(s.windows)-1 {
 			length = max(w.end-s.from-int64(s.open)*s.interval, 1)

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"unicode"
 
+	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
 )
@@ -356,12 +356,7 @@ func strerror(errno int) string {
 
 // printable keeps what a job file or device named from breaking lines or commanding a terminal.
 func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return '?'
-		}
-		return r
-	}, s)
+	return strings.ReplaceAll(prose.Printable(s), "\n", "?")
 }
 
 // cpuPercent is a share of the entry's runtime.

@@ -377,6 +377,7 @@ func TestEverythingStaysOneDocument(t *testing.T) {
 	r := reporttest.Result()
 	r.Jobs[0].Name = "quote \" back \\ line\nbell\x07 bad \xff"
 	r.Jobs[0].Description = "two\nlines"
+	r.Jobs[0].Workers[0].Read.Clat.StddevNS = math.MaxFloat64 // its square is infinite
 	if d := decode(t, render(t, r, fio.JSON, nil)); d.Jobs[0].Description != "two\nlines" {
 		t.Errorf("description %q", d.Jobs[0].Description)
 	}

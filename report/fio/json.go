@@ -1,6 +1,7 @@
 package fio
 
 import (
+	"math"
 	"strconv"
 	"unicode/utf8"
 
@@ -65,8 +66,12 @@ func (p *printer) int(key string, v int64) {
 	p.out = strconv.AppendInt(p.out, v, 10)
 }
 
+// float writes a number; infinities, which only figures beyond all measure add up to and JSON has no word for, as 0.
 func (p *printer) float(key string, v float64) {
 	p.member(key)
+	if math.IsInf(v, 0) || math.IsNaN(v) {
+		v = 0
+	}
 	p.out = strconv.AppendFloat(p.out, v, 'f', 6, 64)
 }
 

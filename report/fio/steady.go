@@ -30,7 +30,7 @@ func steadyOf(j *report.Job) *steady {
 	}
 	for checks := s.DurationNS / s.IntervalNS; checks > 0 && len(windows) > 0; checks-- {
 		var ios, bytes, length int64
-		for length < s.IntervalNS*9/10 && len(windows) > 0 {
+		for enough := s.IntervalNS / 10 * 9; len(windows) > 0 && (length == 0 || length < enough); {
 			last := &windows[len(windows)-1]
 			windows = windows[:len(windows)-1]
 			length += last.LengthNS

@@ -43,3 +43,16 @@ func TestSteadyState(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }
+
+// A saved Result can claim checks more often than anything was measured, or more seldom than time lasts.
+func TestSteadyStateOfStrangeIntervals(t *testing.T) {
+	for _, interval := range []int64{1, 1 << 62} {
+		j := &report.Job{
+			SteadyState: &report.SteadyState{DurationNS: 1<<63 - 1, IntervalNS: interval},
+			Series:      []report.Interval{{LengthNS: 5e8}, {LengthNS: 5e8}},
+		}
+		if s := steadyOf(j); len(s.iops) == 0 || len(s.iops) > len(j.Series) {
+			t.Errorf("%d samples of %d windows", len(s.iops), len(j.Series))
+		}
+	}
+}

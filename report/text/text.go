@@ -87,13 +87,15 @@ func (p *page) target(t *report.Target) {
 	}
 	p.entry(dim, "", labelWidth, plain, sentence(", ",
 		sentence(" ", strings.TrimSpace(t.Model), strings.TrimSpace(t.Firmware)), t.Transport, size(t),
-		fmt.Sprintf("%d/%d B blocks", t.LogicalBytes, t.PhysicalBytes),
+		unless(t.PhysicalBytes == 0, fmt.Sprintf("%d/%d B blocks", t.LogicalBytes, t.PhysicalBytes)),
 		unless(t.Kind != "file" || t.Scratch, fmt.Sprintf("file on %s backed by %s", cmp.Or(t.Filesystem, "?"), cmp.Or(t.Device, "?")))))
-	p.entry(dim, "", labelWidth, plain, sentence(", ",
+	if facts := sentence(", ",
 		unless(t.Scheduler == "", "scheduler "+t.Scheduler), queues(t),
 		unless(t.WriteCache == "", t.WriteCache+" cache"), unless(t.NUMANode < 0, fmt.Sprintf("NUMA"+nbsp+"node"+nbsp+"%d", t.NUMANode)),
 		unless(!t.Rotational, "rotational"), unless(t.DirectIO || t.Kind == "null", "through the page cache"),
-		unless(!t.WrittenKnown, percent(t.WrittenPercent)+"% written")))
+		unless(!t.WrittenKnown, percent(t.WrittenPercent)+"% written")); facts != "" {
+		p.entry(dim, "", labelWidth, plain, facts)
+	}
 	if k := t.Kernel; k != nil {
 		p.entry(dim, "kernel", labelWidth, plain, "counted "+sentence(", ",
 			moved(k.ReadIOs, k.ReadBytes, "read"), moved(k.WriteIOs, k.WriteBytes, "write"), moved(k.TrimIOs, k.TrimBytes, "trim"),
@@ -112,7 +114,10 @@ func size(t *report.Target) string {
 }
 
 func queues(t *report.Target) string {
-	if t.HardwareQueues == 0 {
+	switch {
+	case t.Device == "": // nor anything that could have some: the null engine, tmpfs
+		return ""
+	case t.HardwareQueues == 0:
 		return "no hardware queues (bio-based)"
 	}
 	return fmt.Sprintf("%s x %s", plural(t.HardwareQueues, "hardware queue"), plural(t.Tags, "tag"))

@@ -89,6 +89,22 @@ func TestEmptyResultIsToldAsSuch(t *testing.T) {
 	}
 }
 
+// What is no device has no queues or blocks of one, and no line for them.
+func TestTargetsWithoutADevice(t *testing.T) {
+	r := reporttest.Result()
+	r.Targets = []report.Target{{Kind: "null", Path: "null", SizeBytes: 1 << 30, LogicalBytes: 512, NUMANode: -1}}
+	for i := range r.Jobs {
+		r.Jobs[i].Spec.Targets = []int{0}
+	}
+	var got bytes.Buffer
+	if err := text.Write(&got, r, text.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(got.String(), "target   null\n         1 GiB\n") || strings.Contains(got.String(), "1 GiB\n\n\n") || strings.Contains(got.String(), "bio-based") {
+		t.Error(got.String())
+	}
+}
+
 func TestDamagedHistogramIsAnError(t *testing.T) {
 	r := reporttest.Result()
 	r.Jobs[1].Trim.Lat.Histogram = "damaged"
