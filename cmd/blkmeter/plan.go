@@ -118,8 +118,8 @@ func writeForecast(out io.Writer, f *workloads.Forecast) error {
 		if o.Writes {
 			verb = "read and write"
 		}
-		fmt.Fprintf(&b, "overlap: up to %d workers of %s %s bytes %d to %d of %s at the same time\n",
-			o.Workers, strings.Join(o.Jobs, ", "), verb, o.Low, o.High, o.Path)
+		b.WriteString(prose.Wrap("overlap: ", fmt.Sprintf("up to %d workers of %s %s bytes %d to %d of %s at the same time",
+			o.Workers, strings.Join(o.Jobs, ", "), verb, o.Low, o.High, o.Path)))
 	}
 	fmt.Fprintf(&b, "workers: %d, at most %d at a time; I/O buffers: %s\n", f.Workers, f.MostWorkers, units.Bytes(f.MemoryBytes))
 	unbounded := ""
@@ -131,12 +131,12 @@ func writeForecast(out io.Writer, f *workloads.Forecast) error {
 	case f.DurationKnown:
 		fmt.Fprintf(&b, "duration: %s\n", length)
 	case length > 0:
-		fmt.Fprintf(&b, "duration: at most %s for the jobs with a runtime; until their work is done for the others\n", length)
+		b.WriteString(prose.Wrap("duration: ", fmt.Sprintf("at most %s for the jobs with a runtime; until their work is done for the others", length)))
 	default:
 		b.WriteString("duration: until the work is done\n")
 	}
 	for _, w := range f.Warnings {
-		fmt.Fprintf(&b, "warning: %s [%s]\n", w.Sentence, w.Code)
+		b.WriteString(prose.Wrap("warning: ", fmt.Sprintf("%s [%s]", w.Sentence, w.Code)))
 	}
 	_, err := io.WriteString(out, prose.Printable(b.String()))
 	return err

@@ -3,10 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine/catalog"
+	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/blkmeter/blkmeter/internal/run"
 	"github.com/blkmeter/blkmeter/internal/units"
 	"github.com/spf13/cobra"
@@ -28,14 +31,19 @@ func newProbeCommand(a *app) *cobra.Command {
 				e.SetIndent("", "  ")
 				return e.Encode(map[string]any{"schema": "blkmeter.probe/1", "probes": probes})
 			}
-			t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+			var b strings.Builder
 			for _, p := range probes {
-				fmt.Fprintf(t, "%s\t%s\t%s\n", p.State, p.Name, p.Why)
+				answer := p.Name
+				if p.Why != "" {
+					answer += ": " + p.Why
+				}
+				b.WriteString(prose.Wrap(fmt.Sprintf("%-9s", p.State), answer))
 				if p.Remedy != "" {
-					fmt.Fprintf(t, "\t\tremedy: %s\n", p.Remedy)
+					b.WriteString(prose.Wrap(fmt.Sprintf("%-9s", ""), "remedy: "+p.Remedy))
 				}
 			}
-			return t.Flush()
+			_, err := io.WriteString(a.stdout, b.String())
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON instead of a table")

@@ -44,27 +44,51 @@ func (j *jobRun) soFar(now int64) *jobRun {
 	if j.series != nil {
 		view.series = &series{closed: slices.Clone(j.series.closed)}
 	}
-	for i, w := range j.workers {
-		t := &totals{} // of a job that has not begun
-		if i < len(j.totals) {
-			t = j.totals[i]
-		}
-		seen := &worker{
-			clock: w.clock, job: &view, index: w.index, place: w.place, targets: w.targets, regionLow: w.regionLow, regionHigh: w.regionHigh,
-			timing: timing{measured: t.from, ended: t.to}, outcome: outcome{usage: t.usage},
-		}
-		if t.to == 0 {
-			seen.timing.measured, seen.timing.ended = now, now
-		}
-		if len(j.totals) > 0 {
-			seen.outcome.threadID = w.outcome.threadID
-		}
-		if w.ended.Load() {
-			seen.failure = w.failure
-		}
-		view.workers, view.totals = append(view.workers, seen), append(view.totals, t)
+	for i := range j.workers {
+		w, t := j.standIn(i, now)
+		w.job = &view
+		view.workers, view.totals = append(view.workers, w), append(view.totals, t)
 	}
 	return &view
+}
+
+// settled is a job that has ended, with stand-ins for workers that did not come back: those may still write to
+// what is their own.
+func (j *jobRun) settled(now int64) *jobRun {
+	if !j.lost() {
+		return j
+	}
+	view := *j
+	view.workers = slices.Clone(j.workers)
+	for i, w := range j.workers {
+		if w.lost && i < len(j.totals) {
+			view.workers[i], _ = j.standIn(i, now)
+			view.workers[i].lost = true
+		}
+	}
+	return &view
+}
+
+// standIn is a worker as its windows show it until now, and their totals.
+func (j *jobRun) standIn(i int, now int64) (*worker, *totals) {
+	w, t := j.workers[i], &totals{} // of a job that has not begun
+	if i < len(j.totals) {
+		t = j.totals[i]
+	}
+	seen := &worker{
+		clock: w.clock, job: j, index: w.index, place: w.place, targets: w.targets, regionLow: w.regionLow, regionHigh: w.regionHigh,
+		timing: timing{measured: t.from, ended: t.to}, outcome: outcome{usage: t.usage},
+	}
+	if t.to == 0 {
+		seen.timing.measured, seen.timing.ended = now, now
+	}
+	if len(j.totals) > 0 {
+		seen.outcome.threadID = w.outcome.threadID
+	}
+	if w.ended.Load() {
+		seen.failure = w.failure
+	}
+	return seen, t
 }
 
 // readIdle tells how idle the CPUs were since the start, if that was asked for.

@@ -202,8 +202,9 @@ func (c *conductor) measure(ctx context.Context, startedAt int64) {
 		s.run(ctx)
 		c.sealStates(jobs)
 		for _, j := range jobs {
-			c.compareWithCeiling(j)
-			c.reportJob(j, startedAt)
+			view := j.settled(c.clock.Now())
+			c.compareWithCeiling(view)
+			c.reportJob(view, startedAt)
 			c.removeFiles(j)
 		}
 		why := ""
