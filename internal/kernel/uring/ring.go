@@ -358,7 +358,14 @@ func (r *Ring) RegisterBuffers(buf []byte, piece int) error {
 // UnregisterBuffers gives back what the registered buffers took of RLIMIT_MEMLOCK. Closing the ring does so, too,
 // but some time later. No request may be in flight: it would wait for them.
 func (r *Ring) UnregisterBuffers() error {
-	if _, errno := r.register(unregisterBuffers, nil, 0); errno != 0 {
+	const tries = 100 // a signal, such as the Go runtime's own, ends the kernel's wait
+	var errno syscall.Errno
+	for range tries {
+		if _, errno = r.register(unregisterBuffers, nil, 0); errno != syscall.EINTR {
+			break
+		}
+	}
+	if errno != 0 {
 		return fmt.Errorf("unregistering buffers: %w", errno)
 	}
 	return nil
