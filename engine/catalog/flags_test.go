@@ -38,24 +38,28 @@ func TestUncachedIOLeavesNothingInThePageCache(t *testing.T) {
 					t.Skipf("the file system of the tests' directory: %v", err)
 				}
 				q, _ := queue(t, name, tg, func(c *engine.Config) { c.Uncached = uncached })
-				// Without reading ahead, which brings in pages that other reads find and leave.
-				if err := errors.Join(tg.DropCache(), tg.Advise(fileio.Random)); err != nil {
-					t.Fatal(err)
-				}
-				for s, r := range turn(t, q, batch(engine.OpRead)) {
-					if r != block {
-						t.Errorf("read %d: %d", s, r)
-					}
-				}
 				cached := 0
-				for s := range depth {
-					if fileio.PreadFlags(tg.FD(), make([]byte, block), int64(s)*block, fileio.NoWait) == block {
-						cached++
+				for range 5 { // a page that is busy may stay, and on a busy machine many are
+					// Without reading ahead, which brings in pages that other reads find and leave.
+					if err := errors.Join(tg.DropCache(), tg.Advise(fileio.Random)); err != nil {
+						t.Fatal(err)
+					}
+					for s, r := range turn(t, q, batch(engine.OpRead)) {
+						if r != block {
+							t.Errorf("read %d: %d", s, r)
+						}
+					}
+					cached = 0
+					for s := range depth {
+						if fileio.PreadFlags(tg.FD(), make([]byte, block), int64(s)*block, fileio.NoWait) == block {
+							cached++
+						}
+					}
+					if uncached && cached <= depth/2 || !uncached && cached == depth {
+						return
 					}
 				}
-				if uncached && cached > depth/2 || !uncached && cached < depth { // a page that is busy may stay
-					t.Errorf("%d of %d blocks are in the page cache", cached, depth)
-				}
+				t.Errorf("%d of %d blocks are in the page cache", cached, depth)
 			})
 		}
 	}
