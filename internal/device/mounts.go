@@ -69,16 +69,22 @@ func mountsOf(table, from, pid string, foreign bool) []Mount {
 // parseMounts reads the text of a mountinfo file. A line that cannot be understood must not hide the others:
 // they may be what keeps a device from being overwritten.
 func parseMounts(text string) []*mountinfo.Info {
-	if infos, err := mountinfo.GetMountsFromReader(strings.NewReader(text), nil); err == nil {
+	if infos, err := mountinfo.GetMountsFromReader(strings.NewReader(text), noDevice); err == nil {
 		return infos
 	}
 	var infos []*mountinfo.Info
 	for line := range strings.Lines(text) {
-		if one, err := mountinfo.GetMountsFromReader(strings.NewReader(line), nil); err == nil {
+		if one, err := mountinfo.GetMountsFromReader(strings.NewReader(line), noDevice); err == nil {
 			infos = append(infos, one...)
 		}
 	}
 	return infos
+}
+
+// noDevice tells a reader of mountinfo to leave out a line whose device number is negative, which the kernel
+// never writes: taken for a DevT it would be the number of another device.
+func noDevice(i *mountinfo.Info) (skip, stop bool) {
+	return i.Major < 0 || i.Minor < 0, false
 }
 
 // mountDevices returns the block devices that a mounted file system is on. Most report the one they are on

@@ -252,6 +252,7 @@ func FuzzParseCounters(f *testing.F) {
 func FuzzParseProc(f *testing.F) {
 	f.Add("Filename Type\n/a\\040b file 1 2 3\n")
 	f.Add("1 1 8:1 / /a rw - ext4 /dev/sda1 rw\n2 1 8\n")
+	f.Add("1 1 -1:0 / /a rw - ext4 /dev/sda1 rw\n")
 	f.Add("   CPU0 CPU1\n 27: 6 0 PCI-MSIX 1-edge nvme0q1\nNMI: 0 0 x\n")
 	f.Fuzz(func(t *testing.T, s string) {
 		for _, swap := range parseSwaps(s) {
