@@ -71,13 +71,16 @@ func (d *documents) isFile() bool { return d.path != "" && d.path != "-" }
 // refuseTargets refuses to write documents to a file that is a target of the plan: they would take its place.
 func (d *documents) refuseTargets(plan *workloads.Plan) error {
 	output, err := os.Stat(d.path)
-	if err != nil {
+	if err != nil || !output.Mode().IsRegular() {
 		return nil
 	}
 	for i := range plan.Jobs {
-		for _, path := range plan.Jobs[i].Paths(0) {
-			if target, err := os.Stat(path); err == nil && os.SameFile(target, output) && output.Mode().IsRegular() {
-				return fault.New(fault.ExitRefused, "OUTPUT_IS_TARGET", "name another file with --output", "the output %s is a target of job %s", d.path, plan.Jobs[i].Name)
+		j := &plan.Jobs[i]
+		for clone := range max(j.NumJobs, 1) {
+			for _, path := range j.Paths(clone) {
+				if target, err := os.Stat(path); err == nil && os.SameFile(target, output) {
+					return fault.New(fault.ExitRefused, "OUTPUT_IS_TARGET", "name another file with --output", "the output %s is a target of job %s", d.path, j.Name)
+				}
 			}
 		}
 	}

@@ -271,11 +271,11 @@ func TestLimitedWaits(t *testing.T) {
 			parked, patient := reap(1, 4*ms), reap(2, -1)
 			ended("parked one", parked, 0, 4*ms)
 			for range 3 {
-				time.Sleep(ms)
+				<-time.After(ms)
 				inner.finished <- engine.Completion{Slot: 1}
 			}
 			ended("leader", leader, 0, 10*ms)
-			time.Sleep(ms)
+			<-time.After(ms)
 			inner.finished <- engine.Completion{Slot: 2} // the lead was handed on
 			ended("patient one", patient, 1, 11*ms)
 			if late := reap(1, 0); <-late != 1 {

@@ -96,9 +96,13 @@ func (s *stageRun) checkMemory() error {
 		return fault.New(fault.ExitEnvironment, "LOCKMEM", "lower lockmem or numjobs",
 			"lockmem: all workers together would lock %s, and of the %s that are available %s must stay free", units.Bytes(locked), units.Bytes(left), units.Bytes(spared))
 	}
-	if left += device.FreeHugePages(s.o.Root); buffers > left-locked {
+	left -= locked
+	if buffers <= left {
+		return nil
+	}
+	if left += device.FreeHugePages(s.o.Root); buffers > left {
 		return fault.New(fault.ExitEnvironment, "BUFFERS", "lower iodepth, bs or numjobs",
-			"the I/O buffers of all workers together take %s, and %s of memory are available", units.Bytes(buffers), units.Bytes(left-locked))
+			"the I/O buffers of all workers together take %s, and %s of memory are available", units.Bytes(buffers), units.Bytes(left))
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package uring
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,7 +20,7 @@ const limited = "BLKMETER_TEST_MEMLOCK"
 func TestAClosedRingGivesItsMemoryBack(t *testing.T) {
 	if os.Getenv(limited) == "" {
 		testlab.Require(t, "root")
-		cmd := exec.Command("/proc/self/exe", "-test.run=^TestAClosedRingGivesItsMemoryBack$", "-test.v")
+		cmd := testlab.Command(t, "/proc/self/exe", "-test.run=^TestAClosedRingGivesItsMemoryBack$", "-test.v")
 		cmd.Env = append(os.Environ(), limited+"=1")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 61234, Gid: 61234}} // a user of its own
 		out, err := cmd.CombinedOutput()

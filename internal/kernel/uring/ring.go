@@ -96,7 +96,7 @@ func New(o Options) (*Ring, error) {
 		p.flags |= uint32(SetupCQSize)
 		p.cqEntries = o.CQ
 	}
-	fd, errno := patiently(func() (int, syscall.Errno) {
+	fd, errno := retryNoMemory(func() (int, syscall.Errno) {
 		fd, _, errno := syscall.Syscall(sysSetup, uintptr(o.Entries), uintptr(unsafe.Pointer(&p)), 0)
 		return int(fd), errno
 	})
@@ -114,9 +114,9 @@ func New(o Options) (*Ring, error) {
 	return r, nil
 }
 
-// patiently tries a call for a while when there is too little lockable memory: what a closed ring took of it, the
+// retryNoMemory tries a call for a while when there is too little lockable memory: what a closed ring took of it, the
 // kernel gives back some milliseconds later (io_ring_exit_work).
-func patiently(call func() (int, syscall.Errno)) (n int, errno syscall.Errno) {
+func retryNoMemory(call func() (int, syscall.Errno)) (n int, errno syscall.Errno) {
 	const pause, tries = 5 * time.Millisecond, 40
 	for try := 1; ; try++ {
 		if n, errno = call(); errno != syscall.ENOMEM || try == tries {
@@ -342,7 +342,7 @@ func (r *Ring) RegisterBuffers(buf []byte, piece int) error {
 	for off := 0; off < len(buf); off += piece {
 		vec = append(vec, iovec{base: uintptr(unsafe.Pointer(&buf[off])), len: uintptr(min(piece, len(buf)-off))})
 	}
-	_, errno := patiently(func() (int, syscall.Errno) {
+	_, errno := retryNoMemory(func() (int, syscall.Errno) {
 		return r.register(registerBuffers, unsafe.Pointer(&vec[0]), uintptr(len(vec)))
 	})
 	runtime.KeepAlive(buf)
