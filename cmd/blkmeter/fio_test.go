@@ -429,7 +429,7 @@ func TestDocumentsWhileRunning(t *testing.T) {
 			t.Errorf("eta is %d first, %d last", docs[0].Jobs[0].ETA, docs[len(docs)-1].Jobs[0].ETA)
 		}
 	}
-	stdout, stderr, exit := asFio(t, dir, append(args, "--runtime=1800ms", "--status-interval=700ms", "--output-format=json")...)
+	stdout, stderr, exit := asFio(t, dir, append(args, "--runtime=3s", "--status-interval=700ms", "--output-format=json")...)
 	if exit != 0 {
 		t.Fatalf("exit code %d: %s", exit, stderr)
 	}

@@ -98,7 +98,7 @@ func TestLockRunner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Runners{Lock: &LockRunner{CPUs: cpus, Arm: 20 * time.Millisecond, Ramp: 5 * time.Millisecond, StateDir: t.TempDir()}}
+	r := Runners{Lock: &LockRunner{CPUs: cpus, Arm: 300 * time.Millisecond, Ramp: 5 * time.Millisecond, StateDir: t.TempDir()}}
 	s, err := r.RunArm(context.Background(), crowd("futex", Threads{N: 2}))
 	if err != nil {
 		t.Fatal(err)
