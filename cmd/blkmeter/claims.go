@@ -132,6 +132,11 @@ func runClaims(ctx context.Context, a *app, o claimsOptions, args []string) erro
 	if o.output == "-" {
 		o.output, o.json = "", true
 	}
+	if o.output != "" { // minutes of measuring follow
+		if err := report.CanSave(o.output); err != nil {
+			return err
+		}
+	}
 	profile, ok := claims.ProfileNamed(o.profile)
 	if !ok {
 		return fault.Usage("UNKNOWN_PROFILE", "the profiles are ci, bench and full", "no profile is called %q", o.profile)

@@ -113,6 +113,9 @@ func shrink(j *workloads.Job, dir string) {
 	j.Size = workloads.Amount{Bytes: max(1<<20, 4*j.MaxBlock()) * files, Set: true}
 	j.IOSize, j.Offset, j.OffsetIncrement, j.FileSize = workloads.Amount{}, workloads.Amount{}, workloads.Amount{}, workloads.SizeRange64{}
 	j.Loops, j.Runtime, j.RampTime, j.StartDelay = 1, 100*time.Millisecond, 0, workloads.DurationRange{}
+	if j.Verify.Kind != "" && !j.TimeBased {
+		j.Runtime = 0 // a later job may check all that it should write
+	}
 	j.Direct, j.HiPri, j.CPUsAllowed, j.NUMAMemory = false, false, nil, workloads.NUMAMemory{} // what the machine of the tests may not have
 	j.AllowFileCreate = true
 	if j.Engine == "io_uring_cmd" { // which takes no files; the tests with a drive run it

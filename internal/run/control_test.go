@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -28,14 +29,17 @@ func TestWaitForStartsWhenTheOtherHasEnded(t *testing.T) {
 	first, beside, second := reader(dev, "first", 400*time.Millisecond), reader(dev, "beside", 900*time.Millisecond), reader(dev, "second", 300*time.Millisecond)
 	first.NumJobs = 2
 	second.WaitFor = "first"
-	r := do(t, first, beside, second)
-	a, b, c := r.Jobs[0].Stats, r.Jobs[1].Stats, r.Jobs[2].Stats
-	if end := a.StartNS + a.RuntimeNS; c.StartNS < end-1e6 || c.Read == nil || c.Read.IOs == 0 {
-		t.Errorf("the second started at %d ns, the first ended at %d; reads %+v", c.StartNS, end, c.Read)
-	}
-	if b.StartNS >= a.StartNS+a.RuntimeNS || c.StartNS >= b.StartNS+b.RuntimeNS {
-		t.Errorf("the one beside ran from %d for %d ns, the second from %d", b.StartNS, b.RuntimeNS, c.StartNS)
-	}
+	undisturbed(t, func() (why string) {
+		r := do(t, first, beside, second)
+		a, b, c := r.Jobs[0].Stats, r.Jobs[1].Stats, r.Jobs[2].Stats
+		if end := a.StartNS + a.RuntimeNS; c.StartNS < end-1e6 || c.Read == nil || c.Read.IOs == 0 {
+			t.Errorf("the second started at %d ns, the first ended at %d; reads %+v", c.StartNS, end, c.Read)
+		}
+		if b.StartNS >= a.StartNS+a.RuntimeNS || c.StartNS >= b.StartNS+b.RuntimeNS {
+			why = fmt.Sprintf("the one beside ran from %d for %d ns, the second from %d", b.StartNS, b.RuntimeNS, c.StartNS)
+		}
+		return why
+	})
 }
 
 func TestExitAll(t *testing.T) {
@@ -54,15 +58,18 @@ func TestExitAll(t *testing.T) {
 			other, later := reader(dev, "other", 700*time.Millisecond), reader(dev, "later", 600*time.Millisecond)
 			other.NewGroup, later.Stonewall = true, true
 			short.ExitAll, short.ExitWhat = true, c.what
-			r := do(t, short, beside, other, later)
-			if r.ExitCode != 0 || len(r.Jobs) != 4 || r.Jobs[3].Skipped != "" != c.skips {
-				t.Fatalf("exit %d, %d jobs, the last skipped: %q", r.ExitCode, len(r.Jobs), r.Jobs[3].Skipped)
-			}
-			for i, j := range r.Jobs {
-				if early := j.RuntimeNS < 550e6; early != c.ended[i] {
-					t.Errorf("%s ran for %d ns", j.Name, j.RuntimeNS)
+			undisturbed(t, func() (why string) {
+				r := do(t, short, beside, other, later)
+				if r.ExitCode != 0 || len(r.Jobs) != 4 || r.Jobs[3].Skipped != "" != c.skips {
+					t.Fatalf("exit %d, %d jobs, the last skipped: %q", r.ExitCode, len(r.Jobs), r.Jobs[3].Skipped)
 				}
-			}
+				for i, j := range r.Jobs {
+					if early := j.RuntimeNS < 550e6; early != c.ended[i] {
+						why = fmt.Sprintf("%s ran for %d ns", j.Name, j.RuntimeNS)
+					}
+				}
+				return why
+			})
 		})
 	}
 }
@@ -107,9 +114,12 @@ func TestStartDelay(t *testing.T) {
 	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
 	j := reader(dev, "late", 100*time.Millisecond)
 	j.StartDelay = workloads.DurationRange{Min: 200 * time.Millisecond, Max: 400 * time.Millisecond}
-	if s := do(t, j).Jobs[0].Stats; s.StartNS < 190e6 || s.StartNS > 700e6 || s.RuntimeNS > 400e6 {
-		t.Errorf("started after %d ns, ran for %d", s.StartNS, s.RuntimeNS)
-	}
+	undisturbed(t, func() (why string) {
+		if s := do(t, j).Jobs[0].Stats; s.StartNS < 190e6 || s.StartNS > 700e6 || s.RuntimeNS > 400e6 {
+			why = fmt.Sprintf("started after %d ns, ran for %d", s.StartNS, s.RuntimeNS)
+		}
+		return why
+	})
 }
 
 func TestMissedLimitsExit5(t *testing.T) {
@@ -166,9 +176,12 @@ func TestThinktimeHoldsTheJobUp(t *testing.T) {
 	j.NumberIOs = 40
 	j.Thinktime = workloads.Thinktime{Time: 20 * time.Millisecond, Blocks: 4, Type: "complete"}
 	// 40 I/Os in rows of 4 have 9 pauses between them.
-	if s := do(t, j).Jobs[0].Stats; s.Read.IOs != 40 || s.RuntimeNS < 9*20e6 || s.RuntimeNS > 600e6 {
-		t.Errorf("%d I/Os in %d ns", s.Read.IOs, s.RuntimeNS)
-	}
+	undisturbed(t, func() (why string) {
+		if s := do(t, j).Jobs[0].Stats; s.Read.IOs != 40 || s.RuntimeNS < 9*20e6 || s.RuntimeNS > 600e6 {
+			why = fmt.Sprintf("%d I/Os in %d ns", s.Read.IOs, s.RuntimeNS)
+		}
+		return why
+	})
 }
 
 // Several files share the work as file_service_type says.

@@ -360,7 +360,7 @@ func (v *verifying) readBack(w *worker, next func() (span, bool), held bool) err
 				v.check(w, w.config.Buffer(slot)[:at.length], at)
 			} else {
 				w.win.ops[engine.OpRead].errors++
-				if failed == nil {
+				if errno, _ := errnoOf(result); failed == nil && !w.job.toleratesError(engine.OpRead, errno) {
 					failed = w.readFailed(req, result)
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -309,6 +310,26 @@ func TestVerifyFindsWhatTheDeviceDoes(t *testing.T) {
 				t.Errorf("the error says %q", r.Error.Sentence)
 			}
 		})
+	}
+}
+
+// A block that cannot be read back ends the reading, unless such errors are tolerated: then the others are checked.
+func TestBlocksThatCannotBeReadBack(t *testing.T) {
+	const blocks, bs = 64, 4096
+	disk := testlab.NewFaultDisk(t, 1<<20)
+	dev := testlab.Loop(t, testlab.LoopOptions{Backing: disk.Path, DirectIO: true})
+	disk.Inject(testlab.Fault{Op: testlab.Reads, Offset: 7 * bs, Length: bs, Errno: syscall.EIO})
+	for tolerate, exit := range map[string]int{"none": fault.ExitIO, "write": fault.ExitIO, "read": 0, "all": 0} {
+		j := verifyJob(dev.Path, "psync", workloads.RWWrite, "crc32c")
+		j.Size.Bytes, j.IODepth, j.ContinueOnError = blocks*bs, 1, tolerate
+		r := doDumping(t, t.TempDir(), j)
+		v := r.Jobs[0].Verify
+		if r.ExitCode != exit || v.Mismatched != 0 || v.ReadBack.Read.Errors != 1 {
+			t.Errorf("%s: exit %d (%+v), %d mismatches, %d errors", tolerate, r.ExitCode, r.Error, v.Mismatched, v.ReadBack.Read.Errors)
+		}
+		if want := int64(blocks - 1); exit == 0 && v.Blocks != want || exit != 0 && v.Blocks >= want {
+			t.Errorf("%s: %d blocks were checked", tolerate, v.Blocks)
+		}
 	}
 }
 

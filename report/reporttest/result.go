@@ -284,7 +284,7 @@ func worker(index, cpu, hctx int, seed int64, dirs [3]direction, sync *report.Sy
 			Blocks: blocks, Bytes: blocks << 12, RuntimeNS: 183_000_000, Faults: []report.FaultCount{}, Mismatches: []report.Mismatch{},
 			CPU: report.CPU{UserNS: 11_000_000, SysNS: 23_000_000, VoluntarySwitches: 31, MinorFaults: 5},
 			ReadBack: &report.ReadBack{
-				Read:  *direction{ios: blocks, blockBytes: 4096, clatNS: 41_000, spread: 0.2}.run(rng, 183_000_000),
+				Read:  *direction{ios: blocks, blockBytes: 4096, clatNS: 41_000, spread: 0.2, errors: 3}.run(rng, 183_000_000),
 				Depth: counted, SubmitBatch: counted, ReapBatch: counted,
 			},
 		}

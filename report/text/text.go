@@ -203,6 +203,9 @@ func (p *page) jobRows(j *report.Job, widths []int) {
 	}
 	if v := j.Verify; v != nil {
 		p.line(plain, fmt.Sprintf("  verified %d blocks, %d MiB: %d wrong", v.Blocks, v.Bytes>>20, v.Mismatched))
+		if r := v.ReadBack; r != nil && r.Read.Errors > 0 {
+			p.line(plain, fmt.Sprintf("    %d reads failed: what they were to read back was not checked", r.Read.Errors))
+		}
 		for _, m := range v.Mismatches[:min(len(v.Mismatches), mostMismatches)] {
 			p.line(plain, "    "+m.Sentence)
 		}

@@ -17,7 +17,7 @@ func ioOptions() []Option {
 			Name: "rw", Aliases: []string{"readwrite"}, Kind: enum{words: rwWords(), suffix: "N", set: setRW},
 			Group: GroupIO, Default: "read",
 			Help:    "what I/O to do; :N is I/Os per random offset, or bytes skipped after each sequential I/O",
-			Differs: "with :N, random kinds still do each block once, unless norandommap is given; fio does some twice and some never; with bytes skipped, a region is gone through again until size is transferred, which fio does only where the region ends with the file",
+			Differs: "with :N, random kinds still do each block once, unless norandommap is given; fio does some twice and some never; with bytes skipped, a region is gone through again until size is transferred, which fio does only where the region ends with the file; a negative N begins at the last block, in fio at the first one",
 		},
 		{
 			Name: "rw_sequencer", Kind: enum{words: words("sequential", "identical"), set: func(d *draft, w, _ string) error { d.Sequencer = w; return nil }},
@@ -33,7 +33,8 @@ func ioOptions() []Option {
 		},
 		{
 			Name: "norandommap", Kind: flag{set: func(d *draft, v bool) { d.NoRandomMap = v }}, Group: GroupIO,
-			Help: "draw random offsets without remembering which blocks were done",
+			Help:    "draw random offsets without remembering which blocks were done",
+			Differs: "where size is no multiple of the block, fio does one block more",
 		},
 		{
 			Name: "softrandommap", Kind: boolean{}, Group: GroupIO, Default: "0",
@@ -73,7 +74,7 @@ func ioOptions() []Option {
 		{
 			Name: "fsync", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.FsyncEvery = int(v) }},
 			Group: GroupIO, Default: "0", Help: "fsync after every N writes; 0: never",
-			Differs: "in a mix, fio syncs again after each read until the next write",
+			Differs: "in a mix, fio syncs again after each read until the next write; behind the job's last write it does not",
 		},
 		{
 			Name: "fdatasync", Kind: integer{max: maxInt, set: func(d *draft, v int64) { d.FdatasyncEvery = int(v) }},
