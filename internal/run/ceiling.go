@@ -17,7 +17,7 @@ import (
 type Ceiling struct {
 	Engine   string  `json:"engine"` // "null", or "io_uring no-op": through the kernel's ring and back
 	IODepth  int     `json:"iodepth"`
-	IOPS     float64 `json:"iops_per_s"`
+	IOPS     float64 `json:"iops_per_s"` // per second of CPU time: others may have had the CPU, too
 	UserNS   float64 `json:"user_per_io_ns"`
 	SystemNS float64 `json:"sys_per_io_ns"`
 }
@@ -64,10 +64,10 @@ func MeasureCeiling(engineName string, depth int, cpus []int, d time.Duration) (
 	if full := w.box.take(); full != nil {
 		ios += full.ops[engine.OpRead].ios
 	}
-	n := max(float64(ios), 1)
+	n, used := max(float64(ios), 1), w.outcome.usage
 	return Ceiling{
-		Engine: engineName, IODepth: depth, IOPS: n * 1e9 / float64(w.timing.ended-w.timing.measured),
-		UserNS: float64(w.outcome.usage.UserNS) / n, SystemNS: float64(w.outcome.usage.SysNS) / n,
+		Engine: engineName, IODepth: depth, IOPS: n * 1e9 / float64(max(used.UserNS+used.SysNS, 1)),
+		UserNS: float64(used.UserNS) / n, SystemNS: float64(used.SysNS) / n,
 	}, nil
 }
 

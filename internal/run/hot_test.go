@@ -138,7 +138,10 @@ func TestTheLoopAllocatesNothing(t *testing.T) {
 				w := hotWorker(t, 32, change)
 				var before, after runtime.MemStats
 				runtime.ReadMemStats(&before)
-				n := loopFor(w, 50*time.Millisecond)
+				n := uint64(0)
+				for tries := 0; n < 1000 && tries < 20; tries++ { // others may have the CPU
+					n = loopFor(w, 50*time.Millisecond)
+				}
 				runtime.ReadMemStats(&after)
 				if n < 1000 {
 					t.Errorf("the loop did only %d I/Os", n)
