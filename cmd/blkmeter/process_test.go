@@ -162,8 +162,14 @@ func TestAReaderThatGoesAwayEndsARun(t *testing.T) {
 // job go on: their response times show the stop at its true size, which latencies from start to completion
 // cannot.
 func TestAStoppedProcessShowsInTheResponseTimes(t *testing.T) {
-	const rate = 500
 	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: 8 << 20, DirectIO: true, Tmpfs: true})
+	testlab.Undisturbed(t, func() string { return stopAndLook(t, dev) })
+}
+
+// stopAndLook says what is wrong with the figures of a process that was stopped for a second.
+func stopAndLook(t *testing.T, dev *testlab.LoopDevice) string {
+	t.Helper()
+	const rate = 500
 	before := readDiskStat(t, dev.Name).reads
 	p := start(t, nil, "run", "--filename="+dev.Path, "--rw=randread", "--bs=4k", "--iodepth=8", "--ioengine=io_uring",
 		fmt.Sprintf("--rate_iops=%d", rate), "--runtime=3s", "--time_based", "--output-format=json")
@@ -195,17 +201,18 @@ func TestAStoppedProcessShowsInTheResponseTimes(t *testing.T) {
 	}
 	// A busy machine adds waiting of its own, and takes none away.
 	if longest := figure("jobs.0.read.response.max_ns"); longest < 0.95*frozen || longest > 1.2*frozen+1e8 {
-		t.Errorf("the longest response took %.0f ms, the process was stopped for %.0f", longest/1e6, frozen/1e6)
+		return fmt.Sprintf("the longest response took %.0f ms, the process was stopped for %.0f", longest/1e6, frozen/1e6)
 	}
 	if n := figure("jobs.0.read.ios"); n < 0.98*3*rate {
-		t.Errorf("%v of %d arrivals were carried out", n, 3*rate)
+		return fmt.Sprintf("%v of %d arrivals were carried out", n, 3*rate)
 	}
 	if late := figure("jobs.0.late_arrivals"); late < 0.9*frozen/1e9*rate {
-		t.Errorf("%v late arrivals, %v were due meanwhile", late, frozen/1e9*rate)
+		return fmt.Sprintf("%v late arrivals, %v were due meanwhile", late, frozen/1e9*rate)
 	}
 	if response, lat := figure("jobs.0.read.response.mean_ns"), figure("jobs.0.read.lat.mean_ns"); response < 10*lat {
-		t.Errorf("a mean response of %.0f us and a mean latency of %.0f us", response/1e3, lat/1e3)
+		return fmt.Sprintf("a mean response of %.0f us and a mean latency of %.0f us", response/1e3, lat/1e3)
 	}
+	return ""
 }
 
 // The main job's scratch file has no name from the start, so that its space comes back however the process

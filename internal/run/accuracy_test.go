@@ -9,6 +9,7 @@ import (
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/internal/hist"
 	"github.com/blkmeter/blkmeter/internal/kernel/clock"
+	"github.com/blkmeter/blkmeter/internal/testlab"
 	"github.com/blkmeter/blkmeter/workloads"
 )
 
@@ -150,7 +151,7 @@ func TestLatencyIsRight(t *testing.T) {
 // meanwhile waited for as long as it lasted. Latencies from start to completion cannot show it.
 func TestAFreezeShowsInTheResponseTimes(t *testing.T) {
 	const freeze = time.Second
-	undisturbed(t, func() string {
+	testlab.Undisturbed(t, func() string {
 		q := &knownQueue{latency: int64(50 * time.Microsecond), freeze: int64(freeze), truth: hist.NewRecorder()}
 		w := onKnown(t, 4, q, 3*time.Second, func(j *workloads.Job) { j.RateIOPS[workloads.Read] = 500 })
 		late := w.win.late

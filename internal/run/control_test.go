@@ -29,7 +29,7 @@ func TestWaitForStartsWhenTheOtherHasEnded(t *testing.T) {
 	first, beside, second := reader(dev, "first", 400*time.Millisecond), reader(dev, "beside", 900*time.Millisecond), reader(dev, "second", 300*time.Millisecond)
 	first.NumJobs = 2
 	second.WaitFor = "first"
-	undisturbed(t, func() (why string) {
+	testlab.Undisturbed(t, func() (why string) {
 		r := do(t, first, beside, second)
 		a, b, c := r.Jobs[0].Stats, r.Jobs[1].Stats, r.Jobs[2].Stats
 		if end := a.StartNS + a.RuntimeNS; c.StartNS < end-1e6 || c.Read == nil || c.Read.IOs == 0 {
@@ -58,7 +58,7 @@ func TestExitAll(t *testing.T) {
 			other, later := reader(dev, "other", 700*time.Millisecond), reader(dev, "later", 600*time.Millisecond)
 			other.NewGroup, later.Stonewall = true, true
 			short.ExitAll, short.ExitWhat = true, c.what
-			undisturbed(t, func() (why string) {
+			testlab.Undisturbed(t, func() (why string) {
 				r := do(t, short, beside, other, later)
 				if r.ExitCode != 0 || len(r.Jobs) != 4 || r.Jobs[3].Skipped != "" != c.skips {
 					t.Fatalf("exit %d, %d jobs, the last skipped: %q", r.ExitCode, len(r.Jobs), r.Jobs[3].Skipped)
@@ -114,7 +114,7 @@ func TestStartDelay(t *testing.T) {
 	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
 	j := reader(dev, "late", 100*time.Millisecond)
 	j.StartDelay = workloads.DurationRange{Min: 200 * time.Millisecond, Max: 400 * time.Millisecond}
-	undisturbed(t, func() (why string) {
+	testlab.Undisturbed(t, func() (why string) {
 		if s := do(t, j).Jobs[0].Stats; s.StartNS < 190e6 || s.StartNS > 700e6 || s.RuntimeNS > 400e6 {
 			why = fmt.Sprintf("started after %d ns, ran for %d", s.StartNS, s.RuntimeNS)
 		}
@@ -176,7 +176,7 @@ func TestThinktimeHoldsTheJobUp(t *testing.T) {
 	j.NumberIOs = 40
 	j.Thinktime = workloads.Thinktime{Time: 20 * time.Millisecond, Blocks: 4, Type: "complete"}
 	// 40 I/Os in rows of 4 have 9 pauses between them.
-	undisturbed(t, func() (why string) {
+	testlab.Undisturbed(t, func() (why string) {
 		if s := do(t, j).Jobs[0].Stats; s.Read.IOs != 40 || s.RuntimeNS < 9*20e6 || s.RuntimeNS > 600e6 {
 			why = fmt.Sprintf("%d I/Os in %d ns", s.Read.IOs, s.RuntimeNS)
 		}

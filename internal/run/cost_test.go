@@ -26,7 +26,7 @@ func TestCostCountsKernelThreads(t *testing.T) {
 		t.Skip("this kernel does not tell the times of its threads, or its threads are hidden (a container)")
 	}
 	var r *report.Result
-	undisturbed(t, func() (why string) {
+	testlab.Undisturbed(t, func() (why string) {
 		var err error
 		if r, err = Run(context.Background(), &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Env: os.Getenv, Cost: true}); err != nil {
 			t.Fatal(err)

@@ -81,7 +81,7 @@ func TestFlowOnADevice(t *testing.T) {
 	asleep.Flow.Sleep = 2 * time.Millisecond
 	var r *report.Result
 	var each float64
-	undisturbed(t, func() string {
+	testlab.Undisturbed(t, func() string {
 		r = do(t, slow, twice, asleep, flowing("alone", "io_uring", 5, 1))
 		if each = float64(r.Jobs[0].Read.IOs); each < 30 {
 			return fmt.Sprintf("%.0f I/Os at 200 per second in 0.8 s", each)

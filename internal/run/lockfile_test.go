@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/blkmeter/blkmeter/engine"
+	"github.com/blkmeter/blkmeter/internal/testlab"
 	"github.com/blkmeter/blkmeter/workloads"
 )
 
@@ -142,7 +143,7 @@ func TestLockfileKeepsRates(t *testing.T) {
 	j.Destroy, j.Direct, j.NumJobs, j.IODepth, j.Size = "", false, 2, 1, workloads.Amount{Bytes: 4 << 20, Set: true}
 	j.Layout.LockFile = "exclusive"
 	j.RateIOPS[workloads.Write], j.NumberIOs = 1000, 200
-	undisturbed(t, func() string {
+	testlab.Undisturbed(t, func() string {
 		j.Filenames = []string{filepath.Join(t.TempDir(), "a")}
 		r := do(t, j)
 		if late := time.Duration(r.Jobs[0].Write.Response.MaxNS); late >= Interval/4 {

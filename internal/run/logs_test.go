@@ -131,7 +131,7 @@ func TestWindowedLogsAddUp(t *testing.T) {
 	j.Logs.Average = 100 * time.Millisecond
 	var r *report.Result
 	var lines [][]int64
-	undisturbed(t, func() string {
+	testlab.Undisturbed(t, func() string {
 		r = do(t, j)
 		lines = readLog(t, filepath.Join(dir, "x_iops.1.log"))
 		for i := range 2 {
@@ -175,7 +175,7 @@ func TestLogsBeginAfterTheRamp(t *testing.T) {
 	j := nullJob(100 * time.Millisecond)
 	j.RampTime = 100 * time.Millisecond
 	j.RateIOPS[workloads.Read] = 1000
-	undisturbed(t, func() (why string) {
+	testlab.Undisturbed(t, func() (why string) {
 		dir := t.TempDir()
 		j.Logs.IOPS, j.Logs.PerJob = workloads.LogFile{Want: true, Prefix: filepath.Join(dir, "x")}, true
 		r := do(t, j)

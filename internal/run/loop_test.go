@@ -45,19 +45,6 @@ func do(t *testing.T, jobs ...workloads.Job) *report.Result {
 	return r
 }
 
-// undisturbed tries something that measures time until it goes undisturbed, five times at most, for others may take
-// the CPU away meanwhile. What try returns is why it did not.
-func undisturbed(t *testing.T, try func() string) {
-	t.Helper()
-	var why string
-	for range 5 {
-		if why = try(); why == "" {
-			return
-		}
-	}
-	t.Fatal(why)
-}
-
 // valid checks what must hold of any Result, partial ones too.
 func valid(t *testing.T, r *report.Result) {
 	t.Helper()
@@ -332,7 +319,7 @@ func TestRampIsLeftOut(t *testing.T) {
 	dev := testlab.Loop(t, testlab.LoopOptions{SizeBytes: devBytes, DirectIO: true, Tmpfs: true})
 	j := job(dev.Path, "io_uring", workloads.RWRandRead)
 	j.Runtime, j.RampTime, j.TimeBased = time.Second, time.Second, true
-	undisturbed(t, func() string {
+	testlab.Undisturbed(t, func() string {
 		r := do(t, j)
 		for _, w := range r.Warnings {
 			switch w.Code {

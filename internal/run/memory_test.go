@@ -24,7 +24,7 @@ func during(t *testing.T, seen func() bool, change func(*workloads.Job)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	r, err := Run(ctx, &workloads.Plan{Jobs: []workloads.Job{j}}, Options{Env: os.Getenv, Progress: func(Progress) {
-		if seen() {
+		if ctx.Err() == nil && seen() {
 			cancel()
 		}
 	}})

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -18,37 +19,39 @@ func TestARampOfBytesIsLeftOut(t *testing.T) {
 		j.NumJobs, j.GroupReporting = 2, together
 		j.Runtime, j.RampBytes, j.TimeBased = 700*time.Millisecond, 8<<20, true
 		j.RateIOPS = [workloads.Directions]uint64{2048, 2048, 2048} // 8 MiB/s
-		dir := t.TempDir()
-		j.Logs = logsOf(filepath.Join(dir, "x"))
-		r := do(t, j)
-		s := r.Jobs[0].Stats
-		// At 8 MiB/s, each transfers 8 MiB in a second, and both together in half of that.
-		least := int64(1e9)
-		if together {
-			least = 0.5e9
-		}
-		if s.StartNS < least || s.StartNS > least+15e8 || s.RuntimeNS < 65e7 || s.RuntimeNS > 12e8 {
-			t.Errorf("together %v: measured from %d ns for %d ns", together, s.StartNS, s.RuntimeNS)
-		}
-		ramp := int64(2 * j.RampBytes)
-		if together {
-			ramp = j.RampBytes
-		}
-		if before := r.Targets[0].Kernel.ReadBytes - s.Read.Bytes; before < ramp {
-			t.Errorf("together %v: %d bytes were read before the measured window", together, before)
-		}
-		starts := [2]int64{}
-		for i, w := range r.Jobs[0].Workers {
-			starts[i] = w.StartNS
-		}
-		if apart := starts[0] - starts[1]; apart > 4e8 || apart < -4e8 { // a busy machine may hold one of them up
-			t.Errorf("together %v: the ramps ended %d ns apart", together, apart)
-		}
-		for _, line := range readLog(t, filepath.Join(dir, "x_iops.1.log")) {
-			if line[0] < 0 || line[0] > 1200 {
-				t.Fatalf("together %v: the log's time is %d ms", together, line[0])
+		testlab.Undisturbed(t, func() (why string) {
+			dir := t.TempDir()
+			j.Logs = logsOf(filepath.Join(dir, "x"))
+			r := do(t, j)
+			s := r.Jobs[0].Stats
+			// At 8 MiB/s, each transfers 8 MiB in a second, and both together in half of that.
+			least, ramp := int64(1e9), int64(2*j.RampBytes)
+			if together {
+				least, ramp = 0.5e9, j.RampBytes
 			}
-		}
+			if s.StartNS < least {
+				t.Errorf("together %v: measured from %d ns", together, s.StartNS)
+			}
+			if before := r.Targets[0].Kernel.ReadBytes - s.Read.Bytes; before < ramp {
+				t.Errorf("together %v: %d bytes were read before the measured window", together, before)
+			}
+			if s.StartNS > least+15e8 || s.RuntimeNS < 65e7 || s.RuntimeNS > 12e8 {
+				why = fmt.Sprintf("together %v: measured from %d ns for %d ns", together, s.StartNS, s.RuntimeNS)
+			}
+			starts := [2]int64{}
+			for i, w := range r.Jobs[0].Workers {
+				starts[i] = w.StartNS
+			}
+			if apart := starts[0] - starts[1]; apart > 4e8 || apart < -4e8 {
+				why = fmt.Sprintf("together %v: the ramps ended %d ns apart", together, apart)
+			}
+			for _, line := range readLog(t, filepath.Join(dir, "x_iops.1.log")) {
+				if line[0] < 0 || line[0] > 1200 {
+					why = fmt.Sprintf("together %v: the log's time is %d ms", together, line[0])
+				}
+			}
+			return why
+		})
 	}
 }
 
