@@ -11,10 +11,10 @@ import (
 
 // Region returns the bytes [low, high) of a target of targetBytes that a job's clone works on; clone counts
 // from 0. It is fio's arithmetic of size, filesize, offset, offset_increment, offset_align and their
-// percentages; a size given in bytes is spread evenly over NrFiles files. high-low is a multiple of the job's smallest block size: the last
-// block of a size that is none is left out, except that a sequential job does it whole when the target has
-// room, as in fio. The zones of zonemode=strided follow one another to the end of the target, whatever size is:
-// [Job.ShareBytes] says how much of the region a pass is.
+// percentages; a size given in bytes is spread evenly over NrFiles files. high-low is a multiple of the job's
+// smallest block size: the last block of a size that is none is left out, except that a sequential job does it
+// whole when the target has room, as in fio. The zones of zonemode=strided follow one another to the end of the
+// target, whatever size is: [Job.ShareBytes] says how much of the region a pass is.
 //
 // A region that does not lie within the target or holds no block is an error with a hint.
 func Region(job *Job, clone int, targetBytes int64) (low, high int64, err error) {

@@ -65,15 +65,7 @@ func (p *progress) show(s run.Progress) {
 		line += fmt.Sprintf(" | %s IOPS, %s/s, p99 %s", units.Count(s.IOPS), units.Bytes(int64(s.BW)), units.Nanoseconds(float64(s.P99NS)))
 	}
 	room := p.width() - 1 - utf8.RuneCountInString(line) // of the rest, nothing should be missing
-	p.draw(shorten(strings.Join(s.Jobs, ", "), min(max(room, 8), 24)) + line)
-}
-
-// shorten returns text in at most so many characters.
-func shorten(text string, most int) string {
-	if r := []rune(text); len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return text
+	p.draw(prose.Cut(strings.Join(s.Jobs, ", "), min(max(room, 8), 24)) + line)
 }
 
 func (p *progress) draw(line string) {
@@ -83,10 +75,7 @@ func (p *progress) draw(line string) {
 		return
 	}
 	p.drawnAt = now
-	line = strings.ReplaceAll(prose.Printable(line), "\n", "?")
-	if r := []rune(line); len(r) >= width {
-		line = string(r[:width-1])
-	}
+	line = prose.Cut(prose.PrintableLine(line), max(width-1, 1))
 	if p.lines {
 		fmt.Fprintln(p.w, line)
 		return

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/blkmeter/blkmeter/engine/target"
+	"github.com/blkmeter/blkmeter/internal/prose"
 )
 
 // column is one column of the table. Columns with the lowest priority go first when the table is too wide.
@@ -72,15 +73,11 @@ func writeRow(b *strings.Builder, cols []column, widths []int, limit int, value 
 			line.WriteString(text + pad)
 		}
 	}
-	b.WriteString(cut(strings.TrimRight(line.String(), " "), limit) + "\n")
-}
-
-// cut shortens a line to limit characters and marks that it did.
-func cut(line string, limit int) string {
-	if limit <= 0 || utf8.RuneCountInString(line) <= limit {
-		return line
+	row := strings.TrimRight(line.String(), " ")
+	if limit > 0 {
+		row = prose.Cut(row, limit)
 	}
-	return string([]rune(line)[:limit-1]) + "…"
+	b.WriteString(row + "\n")
 }
 
 // cutStart shortens a text to limit characters from its start: the end of a path tells more.

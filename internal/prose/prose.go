@@ -32,6 +32,17 @@ func Printable(text string) string {
 	}, text)
 }
 
+// PrintableLine is the [Printable] text of one line: the ends of lines become "?", too.
+func PrintableLine(text string) string { return strings.ReplaceAll(Printable(text), "\n", "?") }
+
+// Cut shortens a text to limit characters, 1 or more, and marks that it did.
+func Cut(text string, limit int) string {
+	if r := []rune(text); len(r) > limit {
+		return string(r[:limit-1]) + "…"
+	}
+	return text
+}
+
 type unit struct {
 	size float64
 	name string

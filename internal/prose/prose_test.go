@@ -33,6 +33,23 @@ func TestNumbers(t *testing.T) {
 	}
 }
 
+func TestTextOfOthers(t *testing.T) {
+	for _, c := range []struct {
+		got, want string
+	}{
+		{Printable("a\x1b[2J\tb\nc\u009b"), "a?[2J?b\nc?"},
+		{PrintableLine("a\r\nb é"), "a??b é"},
+		{Cut("größe", 5), "größe"},
+		{Cut("größer", 5), "größ…"},
+		{Cut("ab", 1), "…"},
+		{Cut("", 1), ""},
+	} {
+		if c.got != c.want {
+			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}
+
 func TestWrap(t *testing.T) {
 	got := Wrap("  head  ", strings.Repeat("word ", 30))
 	lines := strings.Split(strings.TrimSuffix(got, "\n"), "\n")

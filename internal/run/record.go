@@ -11,6 +11,7 @@ import (
 	"github.com/blkmeter/blkmeter/engine"
 	"github.com/blkmeter/blkmeter/engine/target"
 	"github.com/blkmeter/blkmeter/internal/fault"
+	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads/iolog"
 )
 
@@ -101,7 +102,7 @@ func createLog(path string) (*os.File, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, fault.New(fault.ExitRefused, "IOLOG_NOT_A_FILE", hint, "refused to write a log of I/Os to %s, which is not a regular file", path)
 	}
-	file, err := os.Create(path)
+	file, err := report.Create(path, 0o666, false)
 	if err != nil {
 		return nil, fault.Wrap(err, fault.ExitUsage, "IOLOG_UNWRITABLE", hint, "cannot write the log %s", path)
 	}

@@ -3,10 +3,8 @@ package fio
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"syscall"
 
-	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/blkmeter/blkmeter/report"
 	"github.com/blkmeter/blkmeter/workloads"
 )
@@ -352,11 +350,6 @@ func strerror(errno int) string {
 		text[0] = c - 'a' + 'A'
 	}
 	return string(text)
-}
-
-// printable keeps what a job file or device named from breaking lines or commanding a terminal.
-func printable(s string) string {
-	return strings.ReplaceAll(prose.Printable(s), "\n", "?")
 }
 
 // cpuPercent is a share of the entry's runtime.

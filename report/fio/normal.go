@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/blkmeter/blkmeter/workloads"
 )
 
@@ -22,7 +23,7 @@ func (d *document) banner(out []byte) []byte {
 			high := cmp.Or(s.BlockMaxBytes[dir], cmp.Or(s.BlockMaxBytes[:]...))
 			return abbreviate(uint64(low), 4, true, "B") + "-" + abbreviate(uint64(high), 4, true, "B")
 		}
-		out = fmt.Appendf(out, "%s: (g=%d): rw=%s, bs=(R) %s, (W) %s, (T) %s, ioengine=%s, iodepth=%d\n", printable(j.Name), j.GroupID, s.RW,
+		out = fmt.Appendf(out, "%s: (g=%d): rw=%s, bs=(R) %s, (W) %s, (T) %s, ioengine=%s, iodepth=%d\n", prose.PrintableLine(j.Name), j.GroupID, s.RW,
 			size(workloads.Read), size(workloads.Write), size(workloads.Trim), s.Engine, s.IODepth)
 		n := max(1, len(j.Workers))
 		if j.Skipped != "" {
@@ -82,12 +83,12 @@ func (d *document) normalEntry(out []byte, e *entry) []byte {
 	}
 	problem := ""
 	if e.errno != 0 {
-		problem = " (" + printable(e.problem) + ")"
+		problem = " (" + prose.PrintableLine(e.problem) + ")"
 	}
-	out = fmt.Appendf(out, "%s: (groupid=%d, jobs=%d): err=%2d%s: pid=%d: %s\n", printable(e.name), e.groupID, e.members, e.errno, problem, e.pid,
+	out = fmt.Appendf(out, "%s: (groupid=%d, jobs=%d): err=%2d%s: pid=%d: %s\n", prose.PrintableLine(e.name), e.groupID, e.members, e.errno, problem, e.pid,
 		d.result.EndedAt.In(d.options.Location).Format(clock))
 	if e.description != "" {
-		out = fmt.Appendf(out, "  Description  : [%s]\n", printable(e.description))
+		out = fmt.Appendf(out, "  Description  : [%s]\n", prose.PrintableLine(e.description))
 	}
 	for dir := range workloads.Direction(workloads.Directions) {
 		name := dir.String()

@@ -3,6 +3,7 @@ package fio
 import (
 	"fmt"
 
+	"github.com/blkmeter/blkmeter/internal/prose"
 	"github.com/blkmeter/blkmeter/workloads"
 )
 
@@ -12,9 +13,9 @@ func (d *document) terse(out []byte) []byte {
 	version := o.TerseVersion
 	for _, e := range d.entries {
 		if version == 2 {
-			out = fmt.Appendf(out, "2;%s;%d;%d", printable(e.name), e.groupID, e.errno)
+			out = fmt.Appendf(out, "2;%s;%d;%d", prose.PrintableLine(e.name), e.groupID, e.errno)
 		} else {
-			out = fmt.Appendf(out, "%d;%s;%s;%d;%d", version, o.Version, printable(e.name), e.groupID, e.errno)
+			out = fmt.Appendf(out, "%d;%s;%s;%d;%d", version, o.Version, prose.PrintableLine(e.name), e.groupID, e.errno)
 		}
 		out = d.terseDirection(out, e, workloads.Read, &e.dirs[workloads.Read])
 		if o.Unified != Mixed {
@@ -44,7 +45,7 @@ func (d *document) terse(out []byte) []byte {
 			if version == 2 {
 				out = append(out, '\n')
 			}
-			out = fmt.Appendf(out, ";%s", printable(e.description))
+			out = fmt.Appendf(out, ";%s", prose.PrintableLine(e.description))
 		}
 		out = append(out, '\n')
 	}
